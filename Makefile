@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+NEEDS   = setup.cfg pyproject.toml constraints.txt
+
+.PHONY: demo test lint types bench docs pretrain clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/max78k demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/test.stamp
+	$(BIN)/python -m max78k_sim.docs
+
+pretrain: $(VENV)/test.stamp
+	$(BIN)/max78k pretrain
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "max78k needs Python 3.11 or later: make PYTHON=python3.11 " + "demo")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(BIN)/python $(NEEDS)
+	$(PIP) --editable '.[plots]'
+	touch $@
+
+$(VENV)/test.stamp: $(BIN)/python $(NEEDS)
+	$(PIP) --editable '.[plots,train,digits,test]'
+	touch $@ $(VENV)/demo.stamp
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The compiled kernels: arrays and scalars in, arrays out; checks stay outside."""
