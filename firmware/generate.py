@@ -1,0 +1,269 @@
+"""Plan -> C files: the only place that makes C text.
+
+Tables come from the Placements that the simulator and the trainer use; hand-written C from
+``runtime/`` is copied beside them.  Compute first (the functions that return dictionaries), then
+print (the templates).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from max78k_sim import packing
+from max78k_sim.allocation import Plan
+from max78k_sim.errors import InputError
+from max78k_sim.placement import Axis, Placement
+
+DIRECTORY = Path(__file__).parent
+MAP_RUNTIME = ("cnn_address.h", "cnn_address.c", "cnn_port.h")
+TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c", "cnn_host.h", "cnn_host.c")
+CHECK_RUNTIME = ("train_check.c", "Makefile")
+WORDS_A_LINE = 8
+STORED_REGIONS = ("kernel", "bias", "data")  # memories that C reads and writes, as numbered there
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What the C training step has to know; the numbers are the trainer's own.
+
+    ``constants``: names (without CNN_) and values; ``powers``: the soft-max's table.
+    """
+
+    layer: str
+    constants: Mapping[str, int]
+    powers: tuple[int, ...]
+
+
+Run = tuple[int, np.ndarray]  # address in bytes, uint32 words
+
+
+@dataclass(frozen=True)
+class TrainingCheck:
+    """A known answer: words before, examples as (label, words), words after."""
+
+    steps: int
+    batch: int
+    before: tuple[Run, ...]
+    shown: tuple[tuple[int, tuple[Run, ...]], ...]
+    after: tuple[Run, ...]
+
+
+def generate(
+    plan: Plan,
+    directory: Path,
+    step: TrainingStep | None = None,
+    check: TrainingCheck | None = None,
+) -> tuple[Path, ...]:
+    """Write the C files of a plan; returns their paths.
+
+    Without ``step`` only the map; with ``step`` the training step too; with ``check`` also its
+    known-answer test.  Nothing is left half-written: files appear together or not at all.
+    """
+    files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}
+    copied = list(MAP_RUNTIME)
+    if step is not None:
+        files["cnn_train_config.h"] = train_header(plan, step)
+        copied += TRAIN_RUNTIME
+    if check is not None:
+        files["train_check.h"] = check_header(check)
+        copied += CHECK_RUNTIME
+    return write_files(directory, files, copied)
+
+
+def write_files(directory: Path, files: Mapping[str, str], copied: list[str]) -> tuple[Path, ...]:
+    """Write to a temporary folder beside the target, then move every file into place."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".generate-") as temporary:
+            for name, text in files.items():
+                (Path(temporary) / name).write_text(text)
+            for name in copied:
+                shutil.copyfile(DIRECTORY / "runtime" / name, Path(temporary) / name)
+            for name in (*files, *copied):
+                (Path(temporary) / name).replace(directory / name)
+    except OSError as error:
+        raise InputError(f"cannot write C files: {error.strerror}", file=directory) from None
+    return tuple(directory / name for name in sorted((*files, *copied)))
+
+
+def fill(template: str, **values: object) -> str:
+    """A template with its values; a missing one is a KeyError."""
+    return Template((DIRECTORY / "templates" / template).read_text()).substitute(values)
+
+
+def identifier(name: str) -> str:
+    """A layer's name as part of a C identifier."""
+    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)
+
+
+def prefixes(plan: Plan) -> dict[str, str]:
+    """C prefix of each layer: cnn_<name>, made unique where names fall together."""
+    names: dict[str, str] = {}
+    for layer in plan.network.layers:
+        name = f"cnn_{identifier(layer.name)}"
+        names[layer.name] = f"{name}_{layer.index}" if name in names.values() else name
+    return names
+
+
+# --- the map
+
+
+def map_header(plan: Plan) -> str:
+    """cnn_map.h."""
+    device = plan.device
+    names = prefixes(plan)
+    stored = [device.region(name) for name in STORED_REGIONS]
+    numbers = [f"#define CNN_{row.name.upper()}_REGION {n}u" for n, row in enumerate(stored)]
+    rows = [
+        f"    {{0x{row.base:08x}u, 0x{row.group_stride:x}u, 0x{row.unit_stride:x}u, "
+        f"{row.entry_stride}u, {row.groups}u, {row.units}u, {row.entries}u, {row.words}u}}, \\\n"
+        for row in stored
+    ]
+    images = {f"{row.name}_image_words": int(np.prod(row.shape)) for row in stored}
+    layers = [
+        f"#define {names[layer.name].upper()}_LAYER {layer.index}u" for layer in plan.network.layers
+    ]
+    return fill(
+        "cnn_map.h.in",
+        network=plan.network.name,
+        device=device.name,
+        kernel_bytes=packing.KERNEL_BYTES,
+        kernel_slot=packing.KERNEL_SLOT,
+        kernel_byte=", ".join(map(str, packing.KERNEL_BYTE)),
+        region_numbers="\n".join(numbers),
+        regions="".join(rows),
+        kernel_unit_stride=device.region("kernel").unit_stride,
+        layers="\n".join(layers) + "\n",
+        declarations="".join(declaration(names, *item) for item in plan.placements.items()),
+        placement_count=len(plan.placements),
+        **images,
+    )
+
+
+def declaration(names: dict[str, str], key: tuple[str, str], place: Placement) -> str:
+    """One extern line, with shape and first address."""
+    layer, kind = key
+    shape = " x ".join(map(str, place.shape))
+    first = int(place.address.flat[0])
+    comment = f"/* {shape}, {place.bits} bits, first at 0x{first:08x} */"
+    return f"extern const cnn_placement {names[layer]}_{kind}; {comment}\n"
+
+
+def map_source(plan: Plan) -> str:
+    """cnn_map.c."""
+    names = prefixes(plan)
+    tables: list[str] = []
+    placements, listed = [], []
+    for (layer, kind), place in plan.placements.items():
+        name = f"{names[layer]}_{kind}"
+        placements.append(placement_source(name, place, tables))
+        listed.append(f"    &{name},\n")
+    return fill(
+        "cnn_map.c.in",
+        network=plan.network.name,
+        device=plan.device.name,
+        tables="\n".join(tables),
+        placements="\n".join(placements),
+        placement_list="".join(listed),
+    )
+
+
+def placement_source(name: str, place: Placement, tables: list[str]) -> str:
+    """One cnn_placement; tables that it needs are appended to ``tables``."""
+    origins = {"base": place.origin, "code": place.origin_code, "tap": place.origin_tap}
+    axes = []
+    for number, piece in enumerate(place.pieces):
+        columns = []
+        for part in origins:
+            first, step, table = column(piece, part)
+            origins[part] += first
+            table_name = "NULL"
+            if table is not None:
+                table_name = f"{name}_{part}_{number}"
+                tables.append(table_source(table_name, table))
+            columns.append(f"{{{table_name}, {step}}}")
+        axes.append(f"        {{{', '.join(columns)}}}, /* {piece.name} */\n")
+    shape = ", ".join(map(str, place.shape))
+    return (
+        f"const cnn_placement {name} = {{\n"
+        f"    0x{origins['base']:08x}u, {origins['code']}u, {origins['tap']}u,\n"
+        f"    {place.taps}, {place.bits}, {len(place.shape)}, {{{shape}}},\n"
+        f"    {{\n{''.join(axes)}    }}\n}};\n"
+    )
+
+
+def column(piece: Axis, part: str) -> tuple[int, int, np.ndarray | None]:
+    """(first, step, table) of a column: affine where it is, else a table relative to 0."""
+    values = getattr(piece, part)
+    first = int(values[0])
+    step = int(values[1]) - first if len(values) > 1 else 0
+    if np.array_equal(values, first + step * np.arange(len(values))):
+        return first, step, None
+    return 0, 0, values
+
+
+def table_source(name: str, values: np.ndarray) -> str:
+    """A static table of 32-bit numbers."""
+    return f"static const uint32_t {name}[] = {{\n{number_lines(values)}}};\n"
+
+
+def number_lines(values: Iterable[int], ending: str = "") -> str:
+    """Numbers, eight to a line."""
+    texts = [f"0x{int(value):08x}u" for value in values]
+    lines = [texts[n : n + WORDS_A_LINE] for n in range(0, len(texts), WORDS_A_LINE)]
+    return "".join(f"    {', '.join(line)},{ending}\n" for line in lines)
+
+
+# --- training
+
+
+def train_header(plan: Plan, step: TrainingStep) -> str:
+    """cnn_train_config.h."""
+    layer = plan.network.layer(step.layer)
+    prefix = prefixes(plan)[layer.name]
+    has_bias = (layer.name, "bias") in plan.placements
+    constants = [
+        f"#define CNN_{name} {value}{'u' if value > 0x7FFF else ''}\n"
+        for name, value in step.constants.items()
+    ]
+    return fill(
+        "cnn_train_config.h.in",
+        layer=layer.name,
+        prefix=prefix,
+        has_bias=int(has_bias),
+        bias_line=f"#define CNN_TRAIN_BIAS {prefix}_bias\n" if has_bias else "",
+        classes=layer.out_channels,
+        features=layer.features,
+        constants="".join(constants),
+        powers=number_lines(step.powers, " \\"),
+    )
+
+
+def check_header(check: TrainingCheck) -> str:
+    """train_check.h."""
+    shown: list[int] = []
+    for label, runs in check.shown:
+        shown += [label, *flat_runs(runs)]
+    return fill(
+        "train_check.h.in",
+        steps=check.steps,
+        batch=check.batch,
+        before=number_lines(flat_runs(check.before), " \\"),
+        shown=number_lines(shown, " \\"),
+        after=number_lines(flat_runs(check.after), " \\"),
+    )
+
+
+def flat_runs(runs: tuple[Run, ...]) -> list[int]:
+    """address, count, words ... of every run, then 0."""
+    flat: list[int] = []
+    for address, words in runs:
+        flat += [address, len(words), *map(int, words)]
+    return [*flat, 0]

@@ -1,0 +1,88 @@
+"""Generated C on this computer: compile it, and let it work on the memories of a Machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from max78k_sim.errors import InputError
+from max78k_sim.memory import Memory
+
+from .generate import STORED_REGIONS
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+
+
+def compiler() -> str:
+    """The C compiler: $CC, or cc; InputError when there is none."""
+    name = os.environ.get("CC", "cc").split()[0]
+    if shutil.which(name) is None:
+        raise InputError(f"no C compiler {name!r}; install gcc, or set CC to your compiler")
+    return name
+
+
+def compile_library(directory: Path, optimise: str = "-O2") -> Path:
+    """Compile generated C to a shared library; warnings are errors.
+
+    Raises InputError with the compiler's own words.
+    """
+    sources = [directory / name for name in ("cnn_map.c", "cnn_address.c")]
+    sources += [
+        directory / name
+        for name in ("cnn_train.c", "cnn_host.c")
+        if (directory / "cnn_train_config.h").exists()
+    ]
+    library = directory / "libcnn_train.so"
+    temporary = directory / ".libcnn_train.so.tmp"
+    command = [compiler(), *STRICT, optimise, "-DCNN_HOST", "-shared", "-fPIC", "-o", str(temporary)]
+    result = subprocess.run(
+        [*command, *map(str, sources)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"the generated C does not compile:\n{result.stderr}", file=directory)
+    temporary.replace(library)
+    return library
+
+
+class HostTrainer:
+    """The compiled training step, attached to a Memory: what it writes, the Machine reads."""
+
+    def __init__(self, library: Path, memory: Memory, seed: int):
+        self.memory = memory
+        self.library = ctypes.CDLL(str(library.resolve()))
+        self.library.cnn_train_learn.restype = ctypes.c_uint32
+        for number, region in enumerate(STORED_REGIONS):
+            words = memory.arrays[region]
+            assert words.dtype == np.uint32 and words.flags["C_CONTIGUOUS"]
+            pointer = words.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+            self.library.cnn_host_attach(number, pointer)
+        self.library.cnn_train_reset(ctypes.c_uint32(seed))
+
+    def begin(self) -> None:
+        """Before a batch."""
+        self.library.cnn_train_begin()
+
+    def learn(self, label: int) -> int:
+        """After the accelerator ran an example; the class that it was taken for."""
+        return int(self.library.cnn_train_learn(ctypes.c_uint32(label)))
+
+    def apply(self) -> None:
+        """After a batch.  The C wrote behind the Memory's back, so its caches are told."""
+        self.library.cnn_train_apply()
+        for region in STORED_REGIONS:
+            self.memory.versions[region] += 1
+
+    def number(self, name: str) -> int:
+        """A uint32 variable of the C code."""
+        return int(ctypes.c_uint32.in_dll(self.library, name).value)
+
+    def accesses(self) -> tuple[int, int, int]:
+        """(reads, writes, accesses outside of every memory) since the library was loaded."""
+        counts = (ctypes.c_uint32 * 3).in_dll(self.library, "cnn_host_accesses")
+        return counts[0], counts[1], counts[2]
