@@ -39,7 +39,16 @@ def compile_library(directory: Path, optimise: str = "-O2") -> Path:
     ]
     library = directory / "libcnn_train.so"
     temporary = directory / ".libcnn_train.so.tmp"
-    command = [compiler(), *STRICT, optimise, "-DCNN_HOST", "-shared", "-fPIC", "-o", str(temporary)]
+    command = [
+        compiler(),
+        *STRICT,
+        optimise,
+        "-DCNN_HOST",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(temporary),
+    ]
     result = subprocess.run(
         [*command, *map(str, sources)], capture_output=True, text=True, check=False
     )

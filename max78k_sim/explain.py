@@ -125,9 +125,8 @@ def explain_elements(plan: Plan, place: Location) -> str:
     if not here:
         return explain_nothing(plan, place)
     phrases: list[str] = []
-    for number, found in enumerate(here):
-        before = here[number - 1] if number else None
-        if before is not None and before.kind == "output" and before.index == found.index:
+    for before, found in zip((None, *here), here, strict=False):
+        if before and (before.kind, before.index) == ("output", found.index):
             phrases[-1] = phrases[-1].replace(" output [", f" output and {found.layer} input [")
         else:
             phrases.append(str(found).replace("]", word_end(plan, place, found) + "]", 1))

@@ -76,20 +76,24 @@ def simulate(
     those of ``load_network``.  Returns ``{"layer0": ..., ..., "final": ...}``: int8 (int32 for
     32-bit output) [channel, row, column], read from data memory after each layer ran.
     """
+    values = read_sample(sample)
+    options.setdefault("input_shape", values.shape)
+    return simulate_network(load_network(config_file, checkpoint_file, device, **options), values)
+
+
+def simulate_network(network: Network, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """``simulate`` for a network that is loaded already; ``sample``: integers [c, h, w]."""
     from .machine import Machine
     from .program import compile_network
 
-    values = read_sample(sample)
-    options.setdefault("input_shape", values.shape)
-    network = load_network(config_file, checkpoint_file, device, **options)
-    machine = Machine(device)
+    machine = Machine(network.device)
     machine.load(compile_network(network))
-    outputs: dict[str, np.ndarray] = {}
-    program = machine.prepare(values)
+    program = machine.prepare(sample)
     for write in program.start:
         machine.memory.write(write.address, write.words)
-    for trace in machine.steps():
-        outputs[f"layer{trace.layer}"] = machine.read_output(trace.layer)
+    outputs = {
+        f"layer{trace.layer}": machine.read_output(trace.layer) for trace in machine.steps()
+    }
     outputs["final"] = outputs[f"layer{len(network.layers) - 1}"]
     return outputs
 

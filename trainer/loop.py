@@ -40,11 +40,11 @@ class Recipe:
 
     layer: str = "fc"
     rate_mantissa: int = 1
-    rate_shift: int = 6
+    rate_shift: int = 9
     momentum_shift: int = 3
     batch: int = 8
-    steps: int = 400
-    new_share: int = 64
+    steps: int = 300
+    new_share: int = 26
     seed: int = 1
 
     def __post_init__(self):

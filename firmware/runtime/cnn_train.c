@@ -50,16 +50,16 @@ static uint32_t mix(uint32_t value)
     return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
 }
 
-/* The 32-bit random number of an element in this step. */
-static uint32_t draw(uint32_t element)
+/* What all random numbers of this step have in common. */
+static uint32_t step_salt(void)
 {
-    return mix(mix(state.seed + state.step * CNN_STEP_FACTOR) ^ mix(element));
+    return mix(state.seed + state.step * CNN_STEP_FACTOR);
 }
 
 /* weight - velocity * rate, rounded stochastically and saturated */
-static int32_t stepped(int32_t weight, int32_t velocity, uint32_t element)
+static int32_t stepped(int32_t weight, int32_t velocity, uint32_t element, uint32_t salt)
 {
-    int64_t dither = draw(element) >> (32 - CNN_TRAIN_RATE_SHIFT);
+    int64_t dither = mix(salt ^ mix(element)) >> (32 - CNN_TRAIN_RATE_SHIFT);
     int64_t change = (int64_t)velocity * CNN_TRAIN_RATE_MANTISSA + dither;
     int64_t value = weight - floor_shift(change, CNN_TRAIN_RATE_SHIFT);
 
@@ -172,7 +172,7 @@ static void open_slot(uint32_t address)
         slot.word[n] = cnn_read(address + 4 * n);
 }
 
-static void step_weight(uint16_t class, uint16_t feature)
+static void step_weight(uint16_t class, uint16_t feature, uint32_t salt)
 {
     const uint16_t index[CNN_AXES] = {class, feature, 0, 0};
     uint32_t address = cnn_address(kernels, index);
@@ -184,7 +184,8 @@ static void step_weight(uint16_t class, uint16_t feature)
     word = &slot.word[(address & (CNN_KERNEL_SLOT - 1u)) / 4];
     old = (int32_t)(*word >> lane & 0xffu);
     old -= old < 128 ? 0 : 256;
-    new = stepped(old, state.velocity[class][feature], class * (uint32_t)FEATURES + feature);
+    new = stepped(old, state.velocity[class][feature], class * (uint32_t)FEATURES + feature,
+                  salt);
     if (new != old) {
         *word = (*word & ~(0xffu << lane)) | ((uint32_t)new & 0xffu) << lane;
         slot.changed = 1;
@@ -192,7 +193,7 @@ static void step_weight(uint16_t class, uint16_t feature)
 }
 
 /* Features whose kernels lie in one processor follow each other: its words are visited in order. */
-static void step_kernels(void)
+static void step_kernels(uint32_t salt)
 {
     uint16_t first = 0;
 
@@ -209,33 +210,37 @@ static void step_kernels(void)
         }
         for (uint16_t class = 0; class < CLASSES; class++)
             for (uint16_t n = first; n < end; n++)
-                step_weight(class, n);
+                step_weight(class, n, salt);
         first = end;
     }
     write_slot();
     slot.address = NO_SLOT;
 }
 
-static void step_biases(void)
+static void step_biases(uint32_t salt)
 {
 #if CNN_TRAIN_HAS_BIAS
     for (unsigned class = 0; class < CLASSES; class++) {
         uint32_t address = cnn_address_of(&CNN_TRAIN_BIAS, class);
         int32_t old = cnn_read_byte(address);
         int32_t new = stepped(old, state.velocity_of_bias[class],
-                              (uint32_t)CLASSES * FEATURES + class);
+                              (uint32_t)CLASSES * FEATURES + class, salt);
 
         if (new != old) {
             cnn_write(address, (uint32_t)new & 0xffu);
             cnn_train_bias_bytes++;
         }
     }
+#else
+    (void)salt;
 #endif
 }
 
 void cnn_train_apply(void)
 {
-    step_kernels();
-    step_biases();
+    uint32_t salt = step_salt();
+
+    step_kernels(salt);
+    step_biases(salt);
     state.step++;
 }

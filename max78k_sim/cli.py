@@ -1,0 +1,190 @@
+"""The command line: parsing only.  VERBS is the table; a verb's module is imported when used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from . import __version__
+from .errors import Max78kError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def network_options(parser: argparse.ArgumentParser, checkpoint: bool | None = True) -> None:
+    """The vendor's own switches that say which network; ``checkpoint`` None: both optional."""
+    group = parser.add_argument_group("network (the vendor's switches)")
+    group.add_argument(
+        "--config-file", metavar="YAML", required=checkpoint is not None, help="network description"
+    )
+    group.add_argument(
+        "--checkpoint-file",
+        metavar="FILE",
+        required=bool(checkpoint),
+        help="quantised weights: .pth.tar (also .xz) or .npz",
+    )
+    group.add_argument("--device", default="MAX78000", help="default: %(default)s")
+    group.add_argument(
+        "--input-shape",
+        metavar="C,H,W",
+        type=numbers,
+        help="channels, rows and columns of a sample",
+    )
+    group.add_argument("--avg-pool-rounding", action="store_true", help="average pooling rounds")
+    group.add_argument(
+        "--no-bias", metavar="L,L", type=numbers, default=(), help="layers whose bias is ignored"
+    )
+    group.add_argument("--output-width", type=int, choices=(8, 32), help="of the last layer")
+    group.add_argument("--stop-after", metavar="L", type=int, help="last layer to use")
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Comma-separated integers."""
+    return tuple(int(part, 0) for part in text.split(","))
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """Output for programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def map_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``map``."""
+    network_options(parser, checkpoint=False)
+    json_option(parser)
+
+
+def run_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``run``."""
+    network_options(parser)
+    parser.add_argument("--sample-input", metavar="NPY", required=True, help="integers, CHW")
+    parser.add_argument("--layers", metavar="NPZ", help="write every layer's output there")
+    json_option(parser)
+
+
+def explain_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``explain``."""
+    parser.add_argument(
+        "what", nargs="+", help="an address (0x50180042), or an element: conv2.kernel[3,5,1,2]"
+    )
+    network_options(parser, checkpoint=None)
+
+
+def recipe_options(parser: argparse.ArgumentParser) -> None:
+    """How to train; the defaults are trainer.loop.Recipe's."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--layer", help="layer to train (default: the last)")
+    group.add_argument("--steps", type=int, help="batches")
+    group.add_argument("--batch", type=int, help="examples in a batch")
+    group.add_argument("--rate-mantissa", type=int, help="learning rate: mantissa / 2**shift")
+    group.add_argument("--rate-shift", type=int)
+    group.add_argument("--momentum-shift", type=int, help="momentum: 1 - 2**-shift")
+    group.add_argument("--new-share", type=int, help="of 256 examples, how many are new")
+    group.add_argument("--seed", type=int, help="of rounding and order")
+
+
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """Which images."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        default="fashion",
+        metavar="WHERE",
+        help="fashion (shipped), idx:DIR, npz:FILE or digits (default: %(default)s)",
+    )
+    group.add_argument("--new-class", type=int, help="class to learn (default: bag)")
+    group.add_argument("--new-images", type=int, default=100, help="default: %(default)s")
+    group.add_argument(
+        "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
+    )
+
+
+def train_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``train``."""
+    network_options(parser)
+    data_options(parser)
+    recipe_options(parser)
+    parser.add_argument("--out", metavar="DIR", required=True, help="results; resumed if it exists")
+    json_option(parser)
+
+
+def generate_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``generate``."""
+    network_options(parser)
+    recipe_options(parser)
+    parser.add_argument("--train", action="store_true", help="also the training step, with a test")
+    parser.add_argument("--out", metavar="DIR", required=True)
+
+
+def demo_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``demo``."""
+    data_options(parser)
+    recipe_options(parser)
+    parser.add_argument("--out", metavar="DIR", default="max78k-demo", help="default: %(default)s")
+    parser.add_argument("--test-images", type=int, default=0, help="to measure on (default: all)")
+
+
+def pretrain_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``pretrain``."""
+    parser.add_argument(
+        "--data",
+        default="idx:/usr/share/datasets/fashion-mnist",
+        metavar="WHERE",
+        help="full data (default: %(default)s, of Debian's dataset-fashion-mnist)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: networks/fashion")
+    parser.add_argument("--held-out-class", type=int, help="class never shown")
+    parser.add_argument("--epochs", metavar="FLOAT,QUANTISED", type=numbers, help="of each phase")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--seed", type=int)
+
+
+# verb, what it does, its arguments
+VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
+    ("demo", "the whole, once: simulate, train on the chip, prove the C equal", demo_options),
+    ("map", "where everything lies, and whether it fits", map_options),
+    ("run", "one inference through the simulated chip", run_options),
+    ("explain", "what lies at an address, or where an element lies", explain_options),
+    ("train", "train a network's last layer on the simulated chip", train_options),
+    ("generate", "C for the board: the address map and the training step", generate_options),
+    ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="max78k",
+        description="MAX78000 CNN accelerator: simulate to the bit, train at the addresses, "
+        "generate C.",
+    )
+    parser.add_argument("--version", action="version", version=f"max78k {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, meaning, add_options in VERBS:
+        add_options(
+            verbs.add_parser(name, help=meaning, description=meaning[0].upper() + meaning[1:])
+        )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 when it succeeded, 2 when something asked for is wrong."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return import_module(f"max78k_sim.verbs.{options.verb}").main(options) or 0
+    except Max78kError as error:
+        print(f"max78k: error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("max78k: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What several verbs need: networks, recipes and data from options, and whole files or none."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..loading import load_network, read_sample
+from ..network import Network
+
+RECIPE_FIELDS = (
+    "rate_mantissa",
+    "rate_shift",
+    "momentum_shift",
+    "batch",
+    "steps",
+    "new_share",
+    "seed",
+)
+
+
+def network_from(options: Namespace) -> Network:
+    """The network that the vendor's switches name."""
+    shape = options.input_shape
+    if shape is None and getattr(options, "sample_input", None):
+        shape = read_sample(options.sample_input).shape
+    if shape is not None and len(shape) != 3:
+        raise InputError(f"--input-shape {shape}: channels, rows and columns, for example 1,28,28")
+    return load_network(
+        options.config_file,
+        options.checkpoint_file,
+        options.device,
+        input_shape=shape,
+        average_rounding=options.avg_pool_rounding,
+        no_bias=options.no_bias,
+        output_width=options.output_width,
+        stop_after=options.stop_after,
+    )
+
+
+def recipe_from(options: Namespace, network: Network):
+    """A trainer.loop.Recipe: its defaults, and what was asked for."""
+    from trainer.loop import Recipe
+
+    asked = {name: getattr(options, name) for name in RECIPE_FIELDS}
+    given = {name: value for name, value in asked.items() if value is not None}
+    layer = network.layer(options.layer or network.layers[-1].name)
+    return Recipe(layer=layer.name, **given)
+
+
+def pool_from(options: Namespace, dataset, new_class: int):
+    """Examples for training: the first ``new_images`` of the new class, then replay, class by class.
+
+    The training part of a data set, in its order.
+    """
+    from trainer.loop import Pool
+
+    labels = np.asarray(dataset.labels, np.int64)
+    new = np.flatnonzero(labels == new_class)[: options.new_images]
+    if not len(new):
+        raise InputError(f"{dataset.name}: no training images of class {new_class}")
+    replay = [
+        np.flatnonzero(labels == label)[: options.replay_images]
+        for label in np.unique(labels)
+        if label != new_class
+    ]
+    chosen = np.concatenate([new, *replay])
+    return Pool(dataset.images[chosen], labels[chosen], len(new))
+
+
+def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` with a temporary name and rename; nothing is left half-written."""
+    temporary = file.with_name(f".{file.name}.tmp{file.suffix}")
+    try:
+        write(temporary)
+        temporary.replace(file)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=file) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """JSON, indented, keys in their order."""
+    write_whole(file, lambda name: name.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def make_directory(name: str) -> Path:
+    """A directory for results; InputError when it cannot be one."""
+    directory = Path(name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make this directory: {error.strerror}", file=name) from None
+    return directory
+
+
+def export_parameters(file: Path, network: Network, machine) -> None:
+    """The weights that the chip holds now, as an .npz that load_network reads back."""
+    from .. import placement
+
+    plan = machine.program.plan
+    arrays: dict[str, np.ndarray] = {}
+    for layer in network.layers:
+        kernel = placement.read(machine.memory, plan.placement(layer.name, "kernel"))
+        arrays[f"w{layer.index}"] = kernel
+        if (layer.name, "bias") in plan.placements:
+            place = plan.placement(layer.name, "bias")
+            arrays[f"b{layer.index}"] = placement.read(machine.memory, place)
+        arrays[f"bits{layer.index}"] = np.array(layer.weight_bits)
+        arrays[f"shift{layer.index}"] = np.array(layer.output_shift - 8 + layer.weight_bits)
+    write_whole(file, lambda name: np.savez_compressed(name, **arrays))
