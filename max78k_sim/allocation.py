@@ -157,21 +157,19 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
     kernel_map = np.full((kernel.groups * kernel.units, kernel.entries), FREE, np.int16)
     everywhere = (1 << network.device.limits.processors) - 1
     order = sorted(network.layers, key=lambda layer: layer.processors != everywhere)
+    twins = {layer.index: find_twin(network, layer) for layer in network.layers}
     placed: dict[int, tuple] = {}
     for layer in order:
-        shape = kernel_shape(network, layer)
-        twin = find_twin(network, layer)
-        if twin is None:
+        if twins[layer.index] is None:
+            shape = kernel_shape(network, layer)
             start = first_fit(network, layer, kernel_map, shape.words)
-            used = occupied_words(layer, shape)
-            columns = start + np.flatnonzero(used)
-            kernel_map[np.ix_(set_bits(layer.processors), columns)] = layer.index
+            columns = start + np.flatnonzero(occupied_words(layer, shape))
+            kernel_map[np.ix_(list(set_bits(layer.processors)), columns)] = layer.index
             placed[layer.index] = start, shape, None
-        else:
-            placed[layer.index] = (-1, shape, twin)
-    for index, (start, shape, twin) in placed.items():
+    for layer in network.layers:
+        twin = twins[layer.index]
         if twin is not None:
-            placed[index] = placed[twin][0], shape, twin
+            placed[layer.index] = placed[twin][0], kernel_shape(network, layer), twin
     return kernel_map, placed
 
 

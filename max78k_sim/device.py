@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from .errors import InputError
 from .registers import Register
@@ -61,7 +61,7 @@ class Region:
         if not 0 <= rest < WORD:
             return None
         inside = all(0 <= index < count for index, count in zip(place, self.shape, strict=True))
-        return Location(self, *place, byte=rest) if inside else None
+        return Location(self, *place, rest) if inside else None
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first, past-the-end) byte addresses of each contiguous stretch of entries."""
@@ -169,7 +169,7 @@ class Device:
         found = []
         for left, right in combinations(self.regions, 2):
             spans = sorted([(*run, 0) for run in left.runs()] + [(*run, 1) for run in right.runs()])
-            for (_, end, owner), (start, _, other) in zip(spans, spans[1:], strict=False):
+            for (_, end, owner), (start, _, other) in pairwise(spans):
                 if owner != other and start < end:
                     found.append((left.name, right.name, start))
                     break

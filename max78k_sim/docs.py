@@ -12,7 +12,7 @@ from .device import Device, Region
 from .devices import DEVICES
 from .packing import KERNEL_BYTE, KERNEL_BYTES, KERNEL_SLOT
 from .registers import Register
-from .yaml_reader import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, read_any
+from .yaml_keys import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, read_any
 
 FOLDER = Path(__file__).parents[1] / "docs"
 HEADER = "*Generated from the tables in `max78k_sim` by `make docs`; do not edit.*"

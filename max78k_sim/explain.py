@@ -13,7 +13,6 @@ import numpy as np
 
 from .allocation import FREE, Plan
 from .device import WORD, Device, Location, Region
-from .devices import find_device
 from .errors import InputError, NotEmulated
 from .program import configure_writes, init_writes, start_writes
 from .registers import Register
@@ -86,19 +85,15 @@ def find(plan: Plan, address: int) -> tuple[Element, ...]:
     )
 
 
-def explain(
-    plan: Plan | None,
-    address: int,
-    *,
-    device: str | Device = "MAX78000",
-    word: int | None = None,
-) -> str:
+def explain(source: Plan | Device, address: int, word: int | None = None) -> str:
     """What lies at a byte address, as a sentence.
 
-    Without a plan only the chip is known: ``device``.  ``word``: a register's content to decode,
-    instead of what the plan writes there.  Raises InputError for an address that nothing answers.
+    ``source``: a plan, or a device where only the chip is known.  ``word``: a register's content
+    to decode, instead of what the plan writes there.  Raises InputError for an address that
+    nothing answers.
     """
-    chip = plan.device if plan is not None else find_device(device)
+    plan = source if isinstance(source, Plan) else None
+    chip = source.device if isinstance(source, Plan) else source
     place = chip.locate(address)
     if place.region.name in REGISTER_REGIONS:
         return f"0x{address:08x}: {explain_register(plan, chip, place, word)}"
@@ -125,21 +120,22 @@ def explain_elements(plan: Plan, place: Location) -> str:
     if not here:
         return explain_nothing(plan, place)
     phrases: list[str] = []
+    is_word = place.region.name == "data" and not place.byte
+    others = [find(plan, place.address + byte) for byte in range(1, WORD)] if is_word else []
     for before, found in zip((None, *here), here, strict=False):
         if before and (before.kind, before.index) == ("output", found.index):
             phrases[-1] = phrases[-1].replace(" output [", f" output and {found.layer} input [")
         else:
-            phrases.append(str(found).replace("]", word_end(plan, place, found) + "]", 1))
+            phrases.append(str(found).replace("]", word_end(found, others) + "]", 1))
     return ALSO.join(phrases)
 
 
-def word_end(plan: Plan, place: Location, first: Element) -> str:
-    """For the address of a whole word of data: the element that the word ends with."""
-    if place.region.name != "data" or place.byte or first.bits != 8:
-        return ""
-    owner = first.layer, first.kind
-    others = [found for byte in range(1, WORD) for found in find(plan, place.address + byte)]
-    last = next((other for other in others[::-1] if (other.layer, other.kind) == owner), first)
+def word_end(first: Element, others: list[tuple[Element, ...]]) -> str:
+    """Where a word of data begins with ``first``: what it ends with, out of its other bytes."""
+    last = first
+    for other in (found for byte in others for found in byte):
+        if (other.layer, other.kind, other.bits) == (first.layer, first.kind, 8):
+            last = other
     moved = [
         f"{axis} {number}"
         for axis, number, start in zip(first.axes, last.index, first.index, strict=True)

@@ -13,7 +13,8 @@ from .device import Device
 from .devices import find_device
 from .errors import InputError, NotEmulated
 from .network import Layer, Network, Parameters, passes_of
-from .yaml_reader import BUILT_OPERATIONS, Description, LayerDescription, read_description
+from .yaml_keys import BUILT_OPERATIONS
+from .yaml_reader import Description, LayerDescription, read_description
 
 # (channels, rows, columns) of the vendor's data sets, used when nothing else gives the input shape
 DATASET_SHAPES = {
@@ -91,9 +92,7 @@ def simulate_network(network: Network, sample: np.ndarray) -> dict[str, np.ndarr
     program = machine.prepare(sample)
     for write in program.start:
         machine.memory.write(write.address, write.words)
-    outputs = {
-        f"layer{trace.layer}": machine.read_output(trace.layer) for trace in machine.steps()
-    }
+    outputs = {f"layer{trace.layer}": machine.read_output(trace.layer) for trace in machine.steps()}
     outputs["final"] = outputs[f"layer{len(network.layers) - 1}"]
     return outputs
 
@@ -318,7 +317,7 @@ def read_out_channels(
         return following.get("in_channels")
     map_key = entry.get("output_processors") or (following.get("processors") if following else None)
     if map_key is None:
-        raise InputError("without a checkpoint, out_channels of the last layer has to be given")
+        raise InputError("give a checkpoint file, or out_channels for the last layer")
     return map_key.bit_count()
 
 

@@ -326,8 +326,8 @@ def check_arithmetic(network: Network, layer: Layer) -> None:
         raise fault(
             network,
             layer,
-            f"output_shift {layer.output_shift - implicit} is outside of "
-            f"{-limit - implicit} to {limit - implicit}, the range for {layer.weight_bits}-bit weights",
+            f"output_shift {layer.output_shift - implicit} is outside of {-limit - implicit} to "
+            f"{limit - implicit}, the range for {layer.weight_bits}-bit weights",
         )
     if layer.activation not in ACTIVATIONS:
         raise fault(
@@ -361,13 +361,13 @@ def check_memory(network: Network, layer: Layer) -> None:
             advice = (
                 f"the highest legal {field} is 0x{highest:x}"
                 if highest >= 0
-                else "no offset would do: fewer pixels or channels, or data_format: CHW for an input"
+                else "no offset would do; use fewer pixels or channels (CHW for an input)"
             )
             raise fault(
                 network,
                 layer,
-                f"{field} 0x{offset:x} and {length:,} B (0x{length:x}) end at "
-                f"0x{offset + length:x}, past 0x{size:x}, the end of a data-memory instance; {advice}",
+                f"{field} 0x{offset:x} and {length:,} B (0x{length:x}) end at 0x{offset + length:x}, "
+                f"past 0x{size:x}, the end of a data-memory instance; {advice}",
             )
 
 

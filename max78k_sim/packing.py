@@ -37,14 +37,17 @@ def unpack_kernel_stream(words: np.ndarray) -> np.ndarray:
     return slots[:, _KERNEL_BYTE].reshape(-1)
 
 
-def insert_bits(old: np.ndarray, values: np.ndarray, bit: np.ndarray, bits: int) -> np.ndarray:
-    """Replace ``bits`` bits from ``bit`` on in each byte of ``old`` (uint8) by ``values``."""
+def insert_bits(old: np.ndarray, values: np.ndarray, bit, bits: int) -> np.ndarray:
+    """Replace ``bits`` bits from ``bit`` on in each byte of ``old`` (uint8) by ``values``.
+
+    ``bit``: an integer, or an array of the same shape.
+    """
     mask = (1 << bits) - 1
     kept = old.astype(np.int64) & ~(mask << bit)
     return (kept | (values.astype(np.int64) & mask) << bit).astype(np.uint8)
 
 
-def extract_bits(packed: np.ndarray, bit: np.ndarray, bits: int) -> np.ndarray:
+def extract_bits(packed: np.ndarray, bit, bits: int) -> np.ndarray:
     """The inverse of ``insert_bits``: signed values (int8) from the bytes ``packed`` (uint8)."""
     raw = packed.astype(np.int64) >> bit & (1 << bits) - 1
     sign = 1 << bits - 1

@@ -134,8 +134,7 @@ class Placement:
         for bit in range(0, 8, self.bits):
             here = self.bit == bit
             place = self._word_index[here], self._lane[here]
-            position = np.int64(bit)
-            lanes[place] = packing.insert_bits(lanes[place], values[here], position, self.bits)
+            lanes[place] = packing.insert_bits(lanes[place], values[here], bit, self.bits)
 
 
 def read_words(port, placement: Placement) -> np.ndarray:

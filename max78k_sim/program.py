@@ -16,8 +16,7 @@ from .device import Device
 from .errors import InputError, NotEmulated
 from .network import Layer, Network, set_bits
 
-CLOCK = 1 << 3  # CTRL: clock on; also the "stop" value before a start
-MEMORY_TIMING = 0x40E
+MEMORY_TIMING = 0x40E  # the vendor's value; no functional effect
 STAGES = ("init", "configure", "weights", "bias", "start")
 
 # The order in which the vendor's generator configures a layer.
@@ -94,7 +93,7 @@ def init_writes(plan: Plan) -> list[Write]:
     last = len(plan.network.layers) - 1
     for group in plan.groups:
         for entry, value, note in (
-            (0, CLOCK, "stop"),
+            (0, device.global_registers[0].encode({"clock": 1}), "stop"),
             (1, MEMORY_TIMING, "memory timing"),
             (2, last, "last layer"),
         ):
@@ -255,9 +254,7 @@ def kernel_image(plan: Plan, layer: Layer, values: np.ndarray) -> np.ndarray:
     for bit in range(0, 8, placement.bits):
         here = placement.bit == bit
         place = group[here], unit[here], slot[here], byte[here]
-        image[place] = packing.insert_bits(
-            image[place], values[here], np.int64(bit), placement.bits
-        )
+        image[place] = packing.insert_bits(image[place], values[here], bit, placement.bits)
     return image.view("<u4").astype(np.uint32).reshape(-1, kernel.entries, kernel.words)
 
 
@@ -289,13 +286,18 @@ def bias_writes(plan: Plan) -> list[Write]:
 def start_writes(plan: Plan) -> tuple[Write, ...]:
     """Enable the quadrants, the master last: its change of bit 0 from 0 to 1 starts the run."""
     device, master = plan.device, plan.groups[0]
-    common = CLOCK | 1 << 11 | master << 9 | plan.network.average_rounding << 13
+    control = device.global_registers[0]
+    common = {
+        "clock": 1,
+        "master_quadrant": master,
+        "average_rounding": plan.network.average_rounding,
+    }
     writes = []
     for group in plan.groups:
-        value = common | (group != master)
+        value = control.encode(common | {"synchronise": 1, "enable": group != master})
         address = device.address("quadrant register", group)
         writes.append(word(address, value, f"quadrant {group}: enable", "start"))
     address = device.address("quadrant register", master)
-    value = CLOCK | 1 | master << 9 | plan.network.average_rounding << 13
+    value = control.encode(common | {"enable": 1})
     writes.append(word(address, value, f"master quadrant {master}: start", "start"))
     return tuple(writes)

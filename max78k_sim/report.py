@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MARKS = "0123456789abcdefghijklmnopqrstuv"  # of layers, in the picture of kernel memory
 FREE_MARK = "."
 PICTURE_COLUMNS = 64
+INDENT = " " * 9  # of the picture, for the numbers of the processors
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,18 @@ def memory_use(plan: Plan) -> MemoryUse:
     )
 
 
+def has_weights(plan: Plan) -> bool:
+    """Whether weights were given; without them no bias is placed, and no kernel is shared."""
+    return all(parameters is not None for parameters in plan.network.parameters)
+
+
 def map_json(plan: Plan) -> dict[str, Any]:
     """The map for programs.  Addresses and maps are hexadecimal text: a map has 64 bits."""
     cycles, use = latency(plan), memory_use(plan)
     return {
         "network": plan.network.name,
         "device": plan.device.name,
+        "has_weights": has_weights(plan),
         "layers": [row_json(row) for row in map_rows(plan)],
         "memory": {**asdict(use), "kernel_bytes": use.kernel_bytes},
         "cycles": {
@@ -224,8 +232,13 @@ def kernel_picture(plan: Plan, columns: int = PICTURE_COLUMNS) -> str:
     each = plan.kernel_map.shape[1] // columns
     lines = [f"kernel memory: processors down, words across ({each} to a mark, dots are free)"]
     lines += [f"{ranges(tuple(processors)):>7}  {line}" for processors, line in rows]
-    names = "  ".join(f"{MARKS[layer.index]} {layer.name}" for layer in plan.network.layers)
-    return "\n".join([*lines, f"{'':7}  {names}"])
+    names = " ".join(f"{MARKS[layer.index]}={layer.name}" for layer in plan.network.layers)
+    return "\n".join(
+        [
+            *lines,
+            fill(names, columns + len(INDENT), initial_indent=INDENT, subsequent_indent=INDENT),
+        ]
+    )
 
 
 def mark(words: np.ndarray) -> str:
@@ -241,12 +254,15 @@ def use_lines(plan: Plan) -> list[str]:
     bias = ", ".join(
         f"quadrant {group}: {count}" for group, count in enumerate(use.bias_bytes) if count
     )
+    bias = f"{bias or 'none'} (of {use.bias_bytes_available} B each)"
+    if not has_weights(plan):
+        bias = "not placed, because no weights were given"
     peak = max(use.data_peak)
     instances = [number for number, live in enumerate(use.data_peak) if live == peak]
     return [
         f"kernels: {use.kernel_words:,} of {use.kernel_words_available:,} words ({share:.0%}), "
         f"{use.kernel_bytes:,} B",
-        f"biases: {bias or 'none'} (of {use.bias_bytes_available} B each)",
+        f"biases: {bias}",
         f"data: at most {peak:,} of {use.data_bytes_available:,} B of an instance at once "
         f"(instance {ranges(tuple(instances))})",
         f"time: {cycles.total:,} cycles (matches the vendor's generator); on silicon about "
@@ -278,7 +294,7 @@ def place_cells(row: MapRow) -> tuple[str, ...]:
         f"{row.processors:016x}",
         f"{row.kernel_first}-{row.kernel_last}{shared}",
         f"{row.kernel_address:08x}",
-        f"{row.bias_address:08x} ({row.bias_bytes})" if has_bias else "none",
+        f"{row.bias_address:08x} ({row.bias_bytes})" if has_bias else "-",
         span_text(row.input),
         span_text(row.output),
     )
@@ -286,7 +302,7 @@ def place_cells(row: MapRow) -> tuple[str, ...]:
 
 LAYER_COLUMNS = ("layer", "operation", "in → out", "MACs", "cycles", "ms")
 PLACE_COLUMNS = (
-    "layer", "processors", "map", "kernel words", "from", "bias (bytes)", "input", "output",
+    "layer", "ranges", "processors", "kernel\nwords", "from", "bias\n(bytes)", "input", "output",
 )  # fmt: skip
 NUMBER_COLUMNS = ("MACs", "cycles", "ms")
 
@@ -295,13 +311,14 @@ def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
     """A rich table with one line for each layer."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in columns:
         justify: Literal["left", "right"] = "right" if name in NUMBER_COLUMNS else "left"
         shown.add_column(name, justify=justify, overflow="fold")
     for cells in rows:
-        shown.add_row(*cells)
+        shown.add_row(*map(Text, cells))
     return shown
 
 
@@ -322,10 +339,9 @@ def render_map(plan: Plan) -> Group:
 
     rows = map_rows(plan)
     return Group(
-        Text(f"{plan.network.name} on {plan.device.name}"),
+        Text(f"{plan.network.name} on {plan.device.name}\n"),
         table(LAYER_COLUMNS, [layer_cells(row) for row in rows]),
-        Text("where it lies (hexadecimal: addresses, and bytes of each data-memory instance)"),
+        Text("\nwhere it lies (hexadecimal: addresses, and bytes of each data-memory instance)\n"),
         table(PLACE_COLUMNS, [place_cells(row) for row in rows]),
-        Text("\n".join(use_lines(plan)) + "\n"),
-        Text(kernel_picture(plan)),
+        Text("\n".join(["", *use_lines(plan), "", kernel_picture(plan)])),
     )

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -242,7 +243,9 @@ def fingerprint(trainer: Trainer, pool: Pool) -> str:
 def save(trainer: Trainer, file: Path, mark: str) -> None:
     """Write a snapshot to a temporary name, flush it to disk and rename it."""
     memory = trainer.machine.memory
-    arrays = {f"memory_{region}": memory.arrays[region] for region in TRAINED_REGIONS}
+    arrays: dict[str, Any] = {
+        f"memory_{region}": memory.arrays[region] for region in TRAINED_REGIONS
+    }
     arrays |= {f"velocity_{kind}": value for kind, value in trainer.velocity.items()}
     written = trainer.slots_written
     counts = np.array([trainer.step, *(written.get(kind, 0) for kind in TRAINED_REGIONS)], np.int64)

@@ -4,50 +4,35 @@ import numpy as np
 from numba import njit
 
 
-@njit("void(int8[:,:,::1], int32[:,:,:,::1], int32[:,:,::1])", cache=True, nogil=True)
+@njit("void(int8[:,:,::1], int16[:,:,:,::1], int32[:,:,::1])", cache=True, nogil=True)
 def accumulate_convolution(data, kernels, accumulator):
     """accumulator[r, c, n] += sum over taps and channels; a cross-correlation.
 
-    data: int8 [row, column, channel], padded; kernels: int32 [row tap, column tap, channel,
-    output]; accumulator: int32 [row, column, output].  Four columns at a time share each weight.
+    data: int8 [row, column, channel], padded; kernels: int16 [output, row tap, column tap,
+    channel]; accumulator: int32 [row, column, output].  The pixels under a kernel are gathered
+    once, so that every output is one contiguous dot product of 16-bit numbers.
     """
     out_rows, out_columns, outputs = accumulator.shape
-    kernel_rows, kernel_columns, channels, _ = kernels.shape
-    fours = out_columns // 4 * 4
+    _, kernel_rows, kernel_columns, channels = kernels.shape
+    length = kernel_rows * kernel_columns * channels
+    weights = kernels.reshape(outputs, length)
+    patch = np.empty(length, np.int16)
     for row in range(out_rows):
-        for column in range(0, fours, 4):
-            total0, total1 = accumulator[row, column], accumulator[row, column + 1]
-            total2, total3 = accumulator[row, column + 2], accumulator[row, column + 3]
+        for column in range(out_columns):
+            place = 0
             for row_tap in range(kernel_rows):
-                line = data[row + row_tap]
                 for column_tap in range(kernel_columns):
-                    first = column + column_tap
+                    pixel = data[row + row_tap, column + column_tap]
                     for channel in range(channels):
-                        value0, value1 = (
-                            np.int32(line[first, channel]),
-                            np.int32(line[first + 1, channel]),
-                        )
-                        value2, value3 = (
-                            np.int32(line[first + 2, channel]),
-                            np.int32(line[first + 3, channel]),
-                        )
-                        if value0 | value1 | value2 | value3:
-                            weights = kernels[row_tap, column_tap, channel]
-                            for output in range(outputs):
-                                weight = weights[output]
-                                total0[output] += value0 * weight
-                                total1[output] += value1 * weight
-                                total2[output] += value2 * weight
-                                total3[output] += value3 * weight
-        for column in range(fours, out_columns):
+                        patch[place + channel] = pixel[channel]
+                    place += channels
             total = accumulator[row, column]
-            for row_tap in range(kernel_rows):
-                for column_tap in range(kernel_columns):
-                    for channel in range(channels):
-                        value = np.int32(data[row + row_tap, column + column_tap, channel])
-                        weights = kernels[row_tap, column_tap, channel]
-                        for output in range(outputs):
-                            total[output] += value * weights[output]
+            for output in range(outputs):
+                weight = weights[output]
+                dot = np.int32(0)
+                for n in range(length):
+                    dot += np.int32(patch[n]) * np.int32(weight[n])
+                total[output] += dot
 
 
 @njit("void(int8[:,:,::1], int64, int64, int64, int8[:,:,::1])", cache=True, nogil=True)

@@ -21,7 +21,7 @@ class Operation:
 
     ``selects(config)`` says whether the registers ask for it; ``accumulate(data, kernels,
     accumulator)`` adds its sums of products: data int8 [row, column, channel] padded, kernels
-    int32 [row tap, column tap, channel, output], accumulator int32 [row, column, output].
+    int16 [output, row tap, column tap, channel], accumulator int32 [row, column, output].
     """
 
     name: str

@@ -15,5 +15,5 @@ def selects(config: LayerConfig) -> bool:
 
 def accumulate(data, kernels, accumulator) -> None:
     """See Operation.  int64 on the way: numpy's integer product has no narrower exact form."""
-    sums = data[0, 0].astype(np.int64) @ kernels[0, 0]
+    sums = kernels[:, 0, 0].astype(np.int64) @ data[0, 0].astype(np.int64)
     accumulator[0, 0] += sums.astype(np.int32)

@@ -55,10 +55,7 @@ def recipe_from(options: Namespace, network: Network):
 
 
 def pool_from(options: Namespace, dataset, new_class: int):
-    """Examples for training: the first ``new_images`` of the new class, then replay, class by class.
-
-    The training part of a data set, in its order.
-    """
+    """Examples for training, in the data set's order: of the new class, then of each old class."""
     from trainer.loop import Pool
 
     labels = np.asarray(dataset.labels, np.int64)
@@ -106,7 +103,7 @@ def export_parameters(file: Path, network: Network, machine) -> None:
     from .. import placement
 
     plan = machine.program.plan
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for layer in network.layers:
         kernel = placement.read(machine.memory, plan.placement(layer.name, "kernel"))
         arrays[f"w{layer.index}"] = kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def main(options: Namespace) -> None:
     outputs = simulate_network(network, read_sample(options.sample_input))
     if options.layers:
         file = Path(options.layers)
-        write_whole(file, lambda name: np.savez_compressed(name, **outputs))
+        write_whole(file, lambda name: np.savez_compressed(name, **dict[str, Any](outputs)))
     final = outputs["final"]
     cycles = latency(network).total
     if options.json:
