@@ -164,7 +164,8 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
             shape = kernel_shape(network, layer)
             start = first_fit(network, layer, kernel_map, shape.words)
             columns = start + np.flatnonzero(occupied_words(layer, shape))
-            kernel_map[np.ix_(list(set_bits(layer.processors)), columns)] = layer.index
+            processors = np.array(set_bits(layer.processors))
+            kernel_map[np.ix_(processors, columns)] = layer.index
             placed[layer.index] = start, shape, None
     for layer in network.layers:
         twin = twins[layer.index]
@@ -325,7 +326,8 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
             raise fault(
                 network,
                 layer,
-                f"bias of {length} bytes: quadrant {group} has {size - filled[group]} of {size} left",
+                f"bias of {length} bytes: of {size} in quadrant {group}, "
+                f"{size - filled[group]} are left",
             )
         placed[layer.index] = group, filled[group]
         filled[group] += length

@@ -54,14 +54,15 @@ class Region:
     def locate(self, address: int) -> Location | None:
         """The place that a byte address names in this region, or None when it is outside."""
         strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
-        place, rest = [0, 0, 0, 0], address - self.base
+        place, byte = [0, 0, 0, 0], address - self.base
         for axis in sorted(range(4), key=lambda axis: -strides[axis]):
             if self.shape[axis] > 1:
-                place[axis], rest = divmod(rest, strides[axis])
-        if not 0 <= rest < WORD:
+                place[axis], byte = divmod(byte, strides[axis])
+        if not 0 <= byte < WORD:
             return None
         inside = all(0 <= index < count for index, count in zip(place, self.shape, strict=True))
-        return Location(self, *place, rest) if inside else None
+        group, unit, entry, word = place
+        return Location(self, group, unit, entry, word, byte) if inside else None
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first, past-the-end) byte addresses of each contiguous stretch of entries."""

@@ -192,9 +192,10 @@ def assign_parameters(
     for index in range(count):
         if stored[index] is None:
             ended = f" ({checkpoint.ended_by})" if checkpoint.ended_by else ""
+            name = layer_name(description.layers[index], index)
             raise InputError(
-                f"no weights for layer {index} ({layer_name(description.layers[index], index)}): the "
-                f"checkpoint has {len(checkpoint.layers)} layers with weights{ended}, "
+                f"no weights for layer {index} ({name}): the checkpoint has "
+                f"{len(checkpoint.layers)} layers with weights{ended}, "
                 f"{description.file} describes {total}",
                 file=checkpoint.file,
             )

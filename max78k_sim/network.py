@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from .device import Device
-from .errors import HardwareLimit, InputError
+from .errors import HardwareLimit, InputError, NotEmulated
 
 ACTIVATIONS = (None, "relu", "abs")
 KERNEL_SHAPES = {"conv2d": ((1, 1), (3, 3)), "linear": ((1, 1),)}  # per operation, what fits
@@ -356,7 +356,8 @@ def check_memory(network: Network, layer: Layer) -> None:
             raise fault(
                 network, layer, f"{field} 0x{offset:x} is not a multiple of 4 from 0 up", InputError
             )
-        if offset + length > size:
+        end = offset + length
+        if end > size:
             highest = size - length
             advice = (
                 f"the highest legal {field} is 0x{highest:x}"
@@ -366,8 +367,8 @@ def check_memory(network: Network, layer: Layer) -> None:
             raise fault(
                 network,
                 layer,
-                f"{field} 0x{offset:x} and {length:,} B (0x{length:x}) end at 0x{offset + length:x}, "
-                f"past 0x{size:x}, the end of a data-memory instance; {advice}",
+                f"{field} 0x{offset:x} and {length:,} B (0x{length:x}) end at 0x{end:x}, past "
+                f"0x{size:x}, the end of a data-memory instance; {advice}",
             )
 
 
@@ -388,6 +389,9 @@ def check_big_data(network: Network, layer: Layer) -> None:
         )
     if layer.in_passes[0] > 1:
         raise fault(network, layer, f"CHW input of {layer.in_channels} channels; at most 16")
+    if layer.flatten:
+        message = "flatten of CHW input is not emulated; use data_format: HWC"
+        raise fault(network, layer, message, NotEmulated)
 
 
 def check_chain(network: Network, layer: Layer) -> None:

@@ -88,37 +88,35 @@ def read_description(config_file: str | Path) -> Description:
 
 
 def parse(raw: bytes, file: str) -> yaml.Node | None:
-    """YAML nodes with their marks; nothing is constructed, aliases to collections are refused."""
+    """YAML nodes with their marks; nothing is constructed, and aliases are refused."""
     try:
-        loader = yaml.SafeLoader(raw.decode("utf-8"))
-        depth, collections = 0, []
-        while True:
-            event = loader.peek_event()
-            if isinstance(event, yaml.AliasEvent):
-                mark = event.start_mark
-                raise InputError(
-                    "YAML aliases are not supported; write the value out",
-                    file=file, line=mark.line + 1, column=mark.column + 1,
-                )  # fmt: skip
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > DEPTH_LIMIT:
-                raise InputError(f"more than {DEPTH_LIMIT} nested levels", file=file)
-            collections.append(loader.get_event())
-            if isinstance(event, yaml.StreamEndEvent):
-                break
-        return yaml.compose(raw.decode("utf-8"), yaml.SafeLoader)
+        text = raw.decode("utf-8")
+        check_events(text, file)
+        return yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        place = mark_place(error.problem_mark or error.context_mark)
         problem = error.problem or error.context
-        raise InputError(
-            f"not valid YAML: {problem}", file=file, line=line, column=column
-        ) from None
+        raise InputError(f"not valid YAML: {problem}", file=file, **place) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file=file) from None
+
+
+def check_events(text: str, file: str) -> None:
+    """No aliases (they can blow a small file up) and no deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        place = mark_place(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError("YAML aliases are not supported; write it out", file=file, **place)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_LIMIT:
+            raise InputError(f"more than {DEPTH_LIMIT} nested levels", file=file, **place)
+
+
+def mark_place(mark: Any) -> dict[str, int]:
+    """Line and column, counted from 1, of a YAML mark (which counts from 0)."""
+    return {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
 
 
 def read_mapping(
@@ -154,9 +152,7 @@ def closest(name: str, names: dict[str, Key]) -> str:
 
 def read_value(key: Key, name: str, node: yaml.Node, file: str) -> Any:
     """One value; faults carry the place of the value."""
-    place: dict[str, Any] = dict(
-        file=file, line=node.start_mark.line + 1, column=node.start_mark.column + 1
-    )
+    place = mark_place(node.start_mark)
     if key.read is read_any and not key.status:
         return None
     try:
@@ -167,9 +163,9 @@ def read_value(key: Key, name: str, node: yaml.Node, file: str) -> Any:
         return read
     except ValueError as error:
         shown = shorten(value) if "value" in locals() else "this value"
-        raise InputError(f"'{name}: {shown}' is not {error}", **place) from None
+        raise InputError(f"'{name}: {shown}' is not {error}", file=file, **place) from None
     except Max78kError as error:
-        raise type(error)(error.message, **place) from None
+        raise type(error)(error.message, file=file, **place) from None
 
 
 def shorten(value: Any) -> str:

@@ -312,8 +312,9 @@ def describe(run: Run, summary: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "training step",
-            f"{summary['step_processor_cycles']:,} processor cycles at 100 MHz + {run.recipe.batch} "
-            f"inferences = {summary['step_milliseconds']:.1f} ms (estimate, no wait states)",
+            f"{summary['step_processor_cycles']:,} processor cycles at 100 MHz and "
+            f"{run.recipe.batch} inferences, {summary['step_milliseconds']:.1f} ms "
+            "(estimate, no wait states)",
         ),
         ("C and simulation", "identical" if summary["c_identical"] else "DIFFERENT"),
         (
