@@ -22,8 +22,15 @@ from max78k_sim.errors import InputError
 from max78k_sim.placement import Axis, Placement
 
 DIRECTORY = Path(__file__).parent
-MAP_RUNTIME = ("cnn_address.h", "cnn_address.c", "cnn_port.h")
-TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c", "cnn_host.h", "cnn_host.c")
+MAP_RUNTIME = (
+    "cnn_address.h",
+    "cnn_address.c",
+    "cnn_arithmetic.h",
+    "cnn_port.h",
+    "cnn_host.h",
+    "cnn_host.c",
+)
+TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c")
 CHECK_RUNTIME = ("train_check.c", "Makefile")
 WORDS_A_LINE = 8
 STORED_REGIONS = ("kernel", "bias", "data")  # memories that C reads and writes, as numbered there

@@ -26,32 +26,19 @@ def compiler() -> str:
     return name
 
 
-def compile_library(directory: Path, optimise: str = "-O2") -> Path:
-    """Compile generated C to a shared library; warnings are errors.
+def compile_library(directory: Path, *more: Path) -> Path:
+    """Compile generated C, and ``more`` sources, to a shared library; warnings are errors.
 
     Raises InputError with the compiler's own words.
     """
-    sources = [directory / name for name in ("cnn_map.c", "cnn_address.c")]
-    sources += [
-        directory / name
-        for name in ("cnn_train.c", "cnn_host.c")
-        if (directory / "cnn_train_config.h").exists()
-    ]
-    library = directory / "libcnn_train.so"
-    temporary = directory / ".libcnn_train.so.tmp"
-    command = [
-        compiler(),
-        *STRICT,
-        optimise,
-        "-DCNN_HOST",
-        "-shared",
-        "-fPIC",
-        "-o",
-        str(temporary),
-    ]
-    result = subprocess.run(
-        [*command, *map(str, sources)], capture_output=True, text=True, check=False
-    )
+    names = ["cnn_map.c", "cnn_address.c", "cnn_host.c"]
+    if (directory / "cnn_train_config.h").exists():
+        names.append("cnn_train.c")
+    sources = [*(directory / name for name in names), *more]
+    library, temporary = directory / "libcnn.so", directory / ".libcnn.so.tmp"
+    options = ("-O2", "-DCNN_HOST", "-shared", "-fPIC", "-I", str(directory))
+    command = [compiler(), *STRICT, *options, "-o", str(temporary), *map(str, sources)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         temporary.unlink(missing_ok=True)
         raise InputError(f"the generated C does not compile:\n{result.stderr}", file=directory)
@@ -60,7 +47,10 @@ def compile_library(directory: Path, optimise: str = "-O2") -> Path:
 
 
 class HostTrainer:
-    """The compiled training step, attached to a Memory: what it writes, the Machine reads."""
+    """The compiled training step, attached to a Memory: what it writes, the Machine reads.
+
+    The state of the C code is one static struct, so there is one HostTrainer a library at a time.
+    """
 
     def __init__(self, library: Path, memory: Memory, seed: int):
         self.memory = memory

@@ -23,8 +23,11 @@ def requantise(accumulator, shift: int):
     """Scale an accumulator by ``2**shift / 128`` and round half towards positive infinity.
 
     Equal to floor(accumulator * 2**shift / 128 + 1/2) for every shift from -15 to 15, without a
-    fraction.  The result is not clipped.  Source: golden cases, vendor's arithmetic.
+    fraction.  The result is not clipped; an array shifted to the left becomes int64, because 26
+    bits and 15 more do not fit 32.  Source: golden cases, vendor's arithmetic.
     """
+    if shift > 0 and isinstance(accumulator, np.ndarray):
+        accumulator = accumulator.astype(np.int64)
     if shift >= 0:
         return (accumulator * (1 << shift) + ROUND_HALF) >> FRACTION_BITS
     return (accumulator + (ROUND_HALF << -shift)) >> FRACTION_BITS - shift

@@ -100,6 +100,7 @@ def data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
     )
+    group.add_argument("--test-images", type=int, default=0, help="to measure on (default: all)")
 
 
 def train_options(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +108,10 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     network_options(parser)
     data_options(parser)
     recipe_options(parser)
-    parser.add_argument("--out", metavar="DIR", required=True, help="results; resumed if it exists")
+    parser.add_argument("--out", metavar="DIR", required=True, help="results")
+    parser.add_argument(
+        "--keep-snapshot", action="store_true", help="keep what a killed run is resumed from"
+    )
     json_option(parser)
 
 
@@ -124,7 +128,6 @@ def demo_options(parser: argparse.ArgumentParser) -> None:
     data_options(parser)
     recipe_options(parser)
     parser.add_argument("--out", metavar="DIR", default="max78k-demo", help="default: %(default)s")
-    parser.add_argument("--test-images", type=int, default=0, help="to measure on (default: all)")
 
 
 def pretrain_options(parser: argparse.ArgumentParser) -> None:

@@ -260,7 +260,7 @@ def save(trainer: Trainer, file: Path, mark: str) -> None:
 def restore(trainer: Trainer, file: Path, mark: str) -> None:
     """The inverse of ``save``; InputError when the snapshot is of another run or is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             if bytes(stored["mark"]) != mark.encode():
                 raise InputError(
                     "this snapshot is of another network, recipe or data set; choose another "

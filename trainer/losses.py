@@ -52,7 +52,7 @@ def softmax_error(accumulators: np.ndarray, label: int, shift: int) -> np.ndarra
     """Derivative of the cross-entropy by each logit: probability minus one for the label.
 
     ``accumulators``: int32 [class], the raw 32-bit outputs.  Returns int64 [class] in units of
-    1/32768, from -32768 to 32767.
+    1/32768, from -32768 to 32768 (certain, and wrong).
     """
     logits = accumulators.astype(np.int64)
     power = powers_of_e(logits.max() - logits, shift)

@@ -1,6 +1,7 @@
 #include "cnn_train.h"
 
 #include "cnn_address.h"
+#include "cnn_arithmetic.h"
 #include "cnn_map.h"
 #include "cnn_port.h"
 #include "cnn_train_config.h"
@@ -37,12 +38,6 @@ static const cnn_placement *const kernels = &CNN_TRAIN_KERNEL;
 static const cnn_placement *const features = &CNN_TRAIN_INPUT;
 static const cnn_placement *const logits = &CNN_TRAIN_OUTPUT;
 
-/* floor(value / 2^shift), whatever the compiler makes of >> on negative numbers */
-static int64_t floor_shift(int64_t value, unsigned shift)
-{
-    return value >= 0 ? value >> shift : ~(~value >> shift);
-}
-
 static uint32_t mix(uint32_t value)
 {
     value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
@@ -61,9 +56,8 @@ static int32_t stepped(int32_t weight, int32_t velocity, uint32_t element, uint3
 {
     int64_t dither = mix(salt ^ mix(element)) >> (32 - CNN_TRAIN_RATE_SHIFT);
     int64_t change = (int64_t)velocity * CNN_TRAIN_RATE_MANTISSA + dither;
-    int64_t value = weight - floor_shift(change, CNN_TRAIN_RATE_SHIFT);
 
-    return (int32_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    return cnn_saturate(weight - cnn_floor_shift(change, CNN_TRAIN_RATE_SHIFT));
 }
 
 void cnn_train_reset(uint32_t seed)
@@ -81,7 +75,7 @@ void cnn_train_reset(uint32_t seed)
 
 static void decay(int32_t *velocity)
 {
-    *velocity -= (int32_t)floor_shift(*velocity, CNN_TRAIN_MOMENTUM_SHIFT);
+    *velocity -= (int32_t)cnn_floor_shift(*velocity, CNN_TRAIN_MOMENTUM_SHIFT);
 }
 
 void cnn_train_begin(void)

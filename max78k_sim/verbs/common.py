@@ -71,6 +71,33 @@ def pool_from(options: Namespace, dataset, new_class: int):
     return Pool(dataset.images[chosen], labels[chosen], len(new))
 
 
+def spread(dataset, count: int) -> np.ndarray:
+    """Indices of about ``count`` images, the same number of each class."""
+    labels = np.asarray(dataset.labels)
+    classes = np.unique(labels)
+    each = -(-count // len(classes))
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:each] for label in classes]))
+
+
+def part_of(dataset, count: int):
+    """A data set of about ``count`` images; all of them for 0."""
+    return dataset.subset(spread(dataset, count)) if count else dataset
+
+
+def progress(console, *columns):
+    """A rich progress bar with what is done of what, and the time."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*bar, *columns, TimeElapsedColumn(), console=console)
+
+
 def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
     """Call ``write`` with a temporary name and rename; nothing is left half-written."""
     temporary = file.with_name(f".{file.name}.tmp{file.suffix}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 from rich.table import Table
 
 import networks
@@ -35,8 +35,11 @@ from ..report import render_map
 from .common import (
     export_parameters,
     make_directory,
+    part_of,
     pool_from,
+    progress,
     recipe_from,
+    spread,
     write_json,
     write_whole,
 )
@@ -105,6 +108,7 @@ def main(options: Namespace) -> int:
     equal, host = train_in_c(run, outcome)
     run.console.rule("6  result")
     finish(run, outcome, trainer, host, equal, time.monotonic() - started)
+    snapshot_file(run).unlink(missing_ok=True)
     return 0 if equal else 1
 
 
@@ -115,26 +119,11 @@ def prepare(options: Namespace) -> Run:
     recipe = recipe_from(options, network)
     new_class = NEW_CLASS if options.new_class is None else options.new_class
     shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
-    if options.test_images:
-        test = test.subset(spread(test, options.test_images))
+    test = part_of(test, options.test_images)
     pool = pool_from(options, shown, new_class)
     directory = make_directory(options.out)
     program = compile_network(network)
     return Run(network, program, recipe, pool, test, new_class, directory, console)
-
-
-def spread(dataset: Dataset, count: int) -> np.ndarray:
-    """Indices of about ``count`` images, the same number of each class."""
-    labels = np.asarray(dataset.labels)
-    classes = np.unique(labels)
-    each = -(-count // len(classes))
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:each] for label in classes]))
-
-
-def progress(console: Console, *columns) -> Progress:
-    """A progress bar with what is done of what, and the time."""
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*bar, *columns, TimeElapsedColumn(), console=console)
 
 
 def measure(run: Run, machine: Machine, when: str) -> Accuracy:
@@ -165,7 +154,9 @@ def train_live(run: Run, trainer: Trainer) -> tuple[Point, ...]:
     right = shown = 0
     with progress(run.console, TextColumn("{task.fields[live]}")) as bar:
         task = bar.add_task("training steps", total=recipe.steps, live=live_text(points[-1], 0))
-        for done in train(trainer, pool, run.directory / "snapshot.npz"):
+        for done in train(trainer, pool, snapshot_file(run)):
+            if done.step - 1 > 0 and not shown:
+                run.console.print(f"resumed after step {done.step - 1}")
             right, shown = right + done.right, shown + done.batch
             if done.step % every == 0 or done.step == recipe.steps:
                 points.append(live_point(run, trainer, live))
@@ -173,6 +164,11 @@ def train_live(run: Run, trainer: Trainer) -> tuple[Point, ...]:
             bar.update(task, completed=done.step, live=text)
         bar.update(task, completed=trainer.step)
     return tuple(points)
+
+
+def snapshot_file(run: Run) -> Path:
+    """Where a killed demo is resumed from; deleted when it has ended."""
+    return run.directory / "snapshot.npz"
 
 
 def live_point(run: Run, trainer: Trainer, live: np.ndarray) -> Point:

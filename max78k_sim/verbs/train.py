@@ -18,11 +18,12 @@ from .common import (
     export_parameters,
     make_directory,
     network_from,
+    part_of,
     pool_from,
+    progress,
     recipe_from,
     write_json,
 )
-from .demo import progress
 
 
 def main(options: Namespace) -> None:
@@ -30,6 +31,7 @@ def main(options: Namespace) -> None:
     network = network_from(options)
     recipe = recipe_from(options, network)
     shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
+    test = part_of(test, options.test_images)
     classes = network.output_shape[0]
     new_class = classes - 1 if options.new_class is None else options.new_class
     if not 0 <= new_class < classes:
@@ -39,11 +41,12 @@ def main(options: Namespace) -> None:
     trainer = Trainer(machine, recipe)
     pool = pool_from(options, shown, new_class)
     directory = make_directory(options.out)
+    snapshot = directory / "snapshot.npz"
     before = evaluate(machine, test.images, test.labels)
     console = Console(stderr=True)
     with progress(console) as bar:
         task = bar.add_task("training steps", total=recipe.steps)
-        for done in train(trainer, pool, directory / "snapshot.npz"):
+        for done in train(trainer, pool, snapshot):
             bar.update(task, completed=done.step)
     after = evaluate(machine, test.images, test.labels)
     old = [label for label in range(classes) if label != new_class]
@@ -57,6 +60,8 @@ def main(options: Namespace) -> None:
     }
     export_parameters(directory / "trained.npz", network, machine)
     write_json(directory / "result.json", result)
+    if not options.keep_snapshot:
+        snapshot.unlink(missing_ok=True)
     if options.json:
         print(json.dumps(result))
         return

@@ -18,15 +18,16 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from max78k_sim import checkpoint
+from max78k_sim import torch_files
 from max78k_sim.checkpoint import Checkpoint, read_checkpoint
 from max78k_sim.errors import InputError
+from max78k_sim.torch_files import TorchFile
+from tests.conftest import ROOT, corpus
+from tests.strategies import examples
 
-ROOT = Path(__file__).parents[2]
-CORPUS = ROOT / os.environ.get("MAX78K_CORPUS", "../shared") / "corpus"
 KINDS = {"float32": "FloatStorage", "int64": "LongStorage", "uint16": "BFloat16Storage"}
 ORDERED = b"ccollections\nOrderedDict\n)R"
 
@@ -248,38 +249,34 @@ def test_a_checkpoint_that_torch_saved(path: Path, zipped: bool) -> None:
 
 
 def corpus_files(pattern: str) -> list[Path]:
-    files = sorted(CORPUS.glob(pattern))
-    if not files:
-        pytest.skip(f"no {pattern} in {CORPUS}; set MAX78K_CORPUS to the folder of golden cases")
+    folder = corpus() / "corpus"
+    files = sorted(folder.glob(pattern))
+    assert files, f"no {pattern} in {folder}"
     return files
 
 
-def test_every_tensor_of_the_vendors_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.corpus
+def test_every_tensor_of_the_vendors_checkpoints() -> None:
     files = corpus_files("_checkpoints/*.pth.tar.xz")
     torch = pytest.importorskip("torch")
-    seen: list[tuple[dict[str, object], checkpoint._Tensors]] = []
-    layers = checkpoint._layers
-
-    def seen_layers(state: dict[str, object], tensors: checkpoint._Tensors) -> object:
-        seen.append((state, tensors))
-        return layers(state, tensors)
-
-    monkeypatch.setattr(checkpoint, "_layers", seen_layers)
     for file in files:
-        content = checkpoint._unpacked(file)
-        result = checkpoint._parse(content, str(file))
+        content = torch_files.unpacked(file)
+        source = torch_files.open_tensors(content)
+        assert isinstance(source, TorchFile) and isinstance(source.root, dict)
+        result = read_checkpoint(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
-        state, tensors = seen.pop()
+        state = source.root["state_dict"]
         assert list(state) == list(loaded["state_dict"])
         for name, expected in loaded["state_dict"].items():
-            actual = tensors.array(name, state[name])
+            actual = source.tensors.array(name, state[name])
             assert actual.dtype == expected.numpy().dtype
             np.testing.assert_array_equal(actual, expected.numpy(), f"{file.name}: {name}")
         assert (result.arch, result.epoch) == (loaded["arch"], loaded["epoch"])
 
 
+@pytest.mark.corpus
 def test_every_tenth_golden_npz() -> None:
     for file in corpus_files("*/params.npz")[::10]:
         with np.load(file) as arrays:
@@ -421,15 +418,15 @@ def test_a_file_cut_off_anywhere(path: Path, form: str) -> None:
 
 
 def test_bombs_are_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_MAXIMUM_BYTES", 1 << 20)
+    monkeypatch.setattr(torch_files, "MAXIMUM_BYTES", 1 << 20)
     message = "more than 1048576 bytes, the limit of a checkpoint"
     assert message in fault(path, lzma.compress(bytes(1 << 22)))
     assert message in fault(path, lzma.compress(bytes(900_000)) * 2)
     assert message in fault(path, deflated(bytes(1 << 22)))
     assert message in fault(path, bytes(1 << 22))
-    monkeypatch.setattr(checkpoint, "_MAXIMUM_XZ_MEMORY", 1 << 16)
+    monkeypatch.setattr(torch_files, "MAXIMUM_XZ_MEMORY", 1 << 16)
     assert "Memory usage limit" in fault(path, lzma.compress(bytes(100)))
-    monkeypatch.setattr(checkpoint, "_MAXIMUM_ZIP_ENTRIES", 3)
+    monkeypatch.setattr(torch_files, "MAXIMUM_ZIP_ENTRIES", 3)
     assert "more than 3 entries" in fault(path, as_zip(*root_of(quantised())))
 
 
@@ -470,7 +467,7 @@ def payloads(marker: Path) -> dict[str, bytes]:
         for protocol in range(6)
     }
     made |= {
-        "eval": bare(Reduced(eval, f"open({str(marker)!r}, 'w')"), 2),
+        "eval": bare(Reduced(eval, f"open({str(marker)!r}, 'w').close()"), 2),
         "subprocess": bare(Reduced(subprocess.call, ["touch", str(marker)]), 2),
         "nested": bare([{"a": (Reduced(os.system, command),)}], 2),
         "INST": b"(" + argument + b"ios\nsystem\n",
@@ -491,7 +488,7 @@ def payloads(marker: Path) -> dict[str, bytes]:
         "list of an object": b"cos\nsystem\n" + argument + b"a(" + argument + b"e",
         "items of an object": b"cos\nsystem\n" + argument + argument + b"s",
         "call of a call": b"cfunctools\npartial\n(cos\nsystem\n" + argument + b"tR)R",
-        "the reader itself": b"cmax78k_sim.checkpoint\n_REBUILD\n" + dictionary({"a": b"N"}) + b"b",
+        "the reader itself": b"cmax78k_sim.pickles\nREBUILD\n" + dictionary({"a": b"N"}) + b"b",
     }
     return made
 
@@ -543,9 +540,7 @@ def npz_content() -> bytes:
 TINY = root_of({"fc.weight": np.array([[5, -7]], np.float32), "fc.output_shift": array_of(1)})
 VALID = {"npz": npz_content()} | {name: form(*TINY) for name, form in FORMS.items()}
 HEADS = [b"", b"PK\3\4", b"PK\5\6", b"\xfd7zXZ\0", b"\x80\x02", VALID["legacy"][:150]]
-FUZZ = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = examples(50)
 FLIPS = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=8)
 
 

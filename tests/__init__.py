@@ -1,0 +1,1 @@
+"""The tests; a package, so that parts of it can be run with ``python -m`` and share helpers."""

@@ -1,0 +1,1 @@
+"""Golden cases: what the vendor's generator computes, writes and expects, against this project."""

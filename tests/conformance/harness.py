@@ -1,0 +1,274 @@
+"""Compares a golden case with this project, level by level; word by word, bit by bit.
+
+``check_case`` returns, by level, how many things were compared and what differed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from max78k_sim import arithmetic, layer_config, placement
+from max78k_sim.allocation import Plan, out_positions
+from max78k_sim.errors import Max78kError
+from max78k_sim.machine import LayerTrace, Machine
+from max78k_sim.memory import Memory
+from max78k_sim.network import Layer
+from max78k_sim.program import Program, compile_network
+
+from .cases import OTHER_CHECKPOINT, VENDOR_CONTRADICTIONS, Case
+
+LEVELS = (
+    "loads", "layers", "allocation", "registers", "kernel memory", "bias memory", "input image",
+    "pooled", "accumulators", "outputs", "data memory", "checkpoint",
+)  # fmt: skip
+
+
+@dataclass
+class Level:
+    """What one level compared."""
+
+    checked: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+class Result(dict[str, Level]):
+    """Levels by name."""
+
+    def expect(self, level: str, right: bool, message: str) -> None:
+        """Count one comparison, and keep the message of one that failed."""
+        entry = self.setdefault(level, Level())
+        entry.checked += 1
+        if not right:
+            entry.faults.append(message)
+
+    def equal(self, level: str, name: str, expected, actual) -> None:
+        """Compare two arrays in shape and in every element."""
+        if expected.shape != actual.shape:
+            message = f"{name} has shape {actual.shape}, expected {expected.shape}"
+            self.expect(level, False, message)
+            return
+        wrong = np.argwhere(expected != actual)
+        message = ""
+        if len(wrong):
+            place = tuple(int(index) for index in wrong[0])
+            message = (
+                f"{name}: {len(wrong)} of {expected.size} differ, first at {place}: "
+                f"{actual[place]}, expected {expected[place]}"
+            )
+        self.expect(level, not len(wrong), message)
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that differed."""
+        return [f"{level}: {text}" for level, entry in self.items() for text in entry.faults]
+
+
+def check_case(case: Case) -> Result:
+    """Compare everything that the case's files say."""
+    result = Result()
+    try:
+        program = compile_network(case.network())
+        result.expect("loads", True, "")
+        check_plan(case, program.plan, result)
+        check_registers(case, program, result)
+        machine = Machine()
+        machine.load(program)
+        memory_words = dict(case.array("memory"))
+        check_stored(memory_words, machine, result)
+        machine.prepare(case.sample)
+        check_runs(memory_words, "input", machine.memory, "input image", result)
+        for write in program.start:
+            machine.memory.write(write.address, write.words)
+        if case.name in VENDOR_CONTRADICTIONS:
+            check_layers_in_isolation(case, machine, result)
+        else:
+            check_execution(case, machine, memory_words, result)
+        if case.checkpoint:
+            check_checkpoint(case, program, result)
+    except Max78kError as error:
+        result.expect("loads", False, f"{type(error).__name__}: {error}")
+    return result
+
+
+def check_plan(case: Case, plan: Plan, result: Result) -> None:
+    """Layers as the generator understood them, and where it put their kernels and biases."""
+    expected_layers = case.meta["layers"]
+    result.expect("layers", len(plan.network.layers) == len(expected_layers), "number of layers")
+    for layer, mine, theirs in zip(plan.network.layers, plan.layers, expected_layers, strict=False):
+        assert mine.kernel is not None
+        for level, name, actual, expected in (
+            ("layers", "channels in", layer.in_channels, theirs["in_chan"]),
+            ("layers", "channels out", layer.out_channels, theirs["out_chan"]),
+            ("layers", "output size", list(layer.out_size), theirs["out_dim"]),
+            ("layers", "shift", layer.output_shift, theirs["output_shift"]),
+            ("layers", "output map", layer.output_processors, int(theirs["output_processors"], 16)),
+            ("layers", "multiplications", layer.multiplications, theirs["macc"]),
+            ("allocation", "kernel_offs", mine.kernel_start, theirs["kernel_offs"]),
+            ("allocation", "kernel_count", mine.kernel.count, theirs["kernel_count"]),
+            ("allocation", "kernel_len", kernel_words(plan, layer), theirs["kernel_len"]),
+        ):
+            message = f"layer {layer.index}: {name} is {actual}, expected {expected}"
+            result.expect(level, actual == expected, message)
+        if mine.bias_group is not None:
+            place = (mine.bias_group, mine.bias_start)
+            group = theirs["bias_group"]
+            expected_place = (group, theirs["bias_offs"][group if group is not None else 0])
+            message = f"layer {layer.index}: bias at {place}, expected {expected_place}"
+            result.expect("allocation", place == expected_place, message)
+
+
+def kernel_words(plan: Plan, layer: Layer) -> int:
+    """What the generator calls kernel_len: words with the zeros that fill up the last pass.
+
+    Where lanes are unused before the first output processor it counts without them.
+    """
+    mine = plan.layers[layer.index]
+    assert mine.kernel is not None and mine.shared_with is None
+    if mine.kernel.lanes_before:
+        return mine.kernel.words
+    return int((plan.kernel_map == layer.index).sum(axis=1).max())
+
+
+def check_registers(case: Case, program: Program, result: Result) -> None:
+    """The last word written to each address; a register that nobody writes is 0."""
+    expected = case.registers()
+    actual = {
+        write.address: int(write.words[0])
+        for write in (*program.writes, *program.start)
+        if write.stage in ("init", "configure", "start")
+    }
+    for address in sorted(expected | actual):
+        mine, theirs = actual.get(address, 0), expected.get(address, 0)
+        message = f"0x{address:08x} is 0x{mine:08x}, expected 0x{theirs:08x}"
+        result.expect("registers", mine == theirs, message)
+
+
+def check_stored(words: dict[str, np.ndarray], machine: Machine, result: Result) -> None:
+    """Kernel and bias memory: the expected words, and zero everywhere else."""
+    for name, region in (("mram", "kernel"), ("bias", "bias")):
+        expected = Memory(machine.device)
+        for address, values, _ in runs_of(words, name):
+            expected.write(address, values)
+        result.equal(
+            f"{region} memory",
+            f"[quadrant, unit, entry, word] of {region} memory",
+            expected.arrays[region],
+            machine.memory.arrays[region],
+        )
+
+
+def runs_of(words: dict[str, np.ndarray], name: str):
+    """(address, uint32 words, mask) of each run of one part of memory.npz."""
+    if f"{name}_addr" not in words:
+        return
+    lengths, values = words[f"{name}_len"], words[f"{name}_val"].astype(np.uint32)
+    masks = words.get(f"{name}_mask", np.full(len(lengths), 0xFFFFFFFF, np.uint32))
+    end = 0
+    for address, length, mask in zip(words[f"{name}_addr"], lengths, masks, strict=True):
+        start, end = end, end + int(length)
+        yield int(address), values[start:end], np.uint32(mask)
+
+
+def check_runs(
+    words: dict[str, np.ndarray], name: str, memory: Memory, level: str, result: Result
+) -> None:
+    """Every word that memory.npz lists, where its mask has bits."""
+    for address, expected, mask in runs_of(words, name):
+        wrong = np.flatnonzero((memory.read(address, len(expected)) ^ expected) & mask)
+        message = f"{name}: {len(wrong)} of {len(expected)} words from 0x{address:08x} differ"
+        result.expect(level, not len(wrong), message)
+
+
+def check_execution(
+    case: Case, machine: Machine, words: dict[str, np.ndarray], result: Result
+) -> None:
+    """Run layer by layer; after each, what it computed and all that lies in data memory."""
+    assert machine.program is not None
+    plan, expected = machine.program.plan, case.array("expected")
+    for trace in machine.steps():
+        layer = plan.network.layers[trace.layer]
+        name = f"layer{trace.layer}"
+        result.equal("outputs", name, expected[name], machine.read_output(trace.layer))
+        if f"pool{trace.layer}" in expected and not layer.flatten:
+            pooled = trace.pooled[:, :, : layer.in_channels].transpose(2, 0, 1)
+            result.equal("pooled", name, expected[f"pool{trace.layer}"], pooled[None])
+        if f"acc{trace.layer}" in expected:
+            accumulator = by_channel(plan, layer, trace.accumulator)
+            result.equal("accumulators", name, expected[f"acc{trace.layer}"], accumulator)
+        check_runs(words, f"l{trace.layer}", machine.memory, "data memory", result)
+    check_runs(words, "output", machine.memory, "data memory", result)
+
+
+def by_channel(plan: Plan, layer: Layer, values: np.ndarray) -> np.ndarray:
+    """[row, column, output position] -> [channel, row, column]."""
+    shape = plan.layers[layer.index].kernel
+    assert shape is not None
+    positions = out_positions(layer, shape, np.arange(layer.out_channels))
+    return values[:, :, positions].transpose(2, 0, 1)
+
+
+def check_layers_in_isolation(case: Case, machine: Machine, result: Result) -> None:
+    """For cases of VENDOR_CONTRADICTIONS: everything but the choice of bias bytes is exact.
+
+    Every layer reads the golden output of the one before.  Its accumulator, less the bias bytes
+    that the registers select, plus the bias of each channel, gives the golden output bit by bit.
+    """
+    assert machine.program is not None
+    plan, expected = machine.program.plan, case.array("expected")
+    result.expect("outputs", bool(plan.warnings), "the contradiction is gone, or is not warned of")
+    for trace in machine.steps():
+        layer = plan.network.layers[trace.layer]
+        golden = expected[f"layer{trace.layer}"]
+        result.equal("outputs", f"layer{trace.layer}", golden, corrected(machine, layer, trace))
+        placement.write(machine.memory, plan.placement(trace.layer, "output"), golden)
+
+
+def corrected(machine: Machine, layer: Layer, trace: LayerTrace) -> np.ndarray:
+    """A layer's output had the registers selected the bias of each channel."""
+    assert machine.program is not None
+    plan = machine.program.plan
+    parameters = plan.network.parameters[layer.index]
+    assert parameters is not None
+    accumulator = trace.accumulator.astype(np.int64) - (selected_bias(machine, trace) << 7)
+    sums = by_channel(plan, layer, accumulator)
+    if parameters.bias is not None:
+        sums = sums + (parameters.bias.astype(np.int64) << 7)[:, None, None]
+    if layer.output_bits == 32:
+        return sums
+    output = arithmetic.saturate(arithmetic.requantise(sums, layer.output_shift))
+    if layer.activation == "abs":
+        return np.minimum(abs(output), 127)
+    return np.maximum(output, 0) if layer.activation == "relu" else output
+
+
+def selected_bias(machine: Machine, trace: LayerTrace) -> np.ndarray:
+    """int64 [output position]: the sum of the bias bytes that the registers select."""
+    registers = machine.memory.arrays["layer register"][:, :, trace.layer, 0]
+    configs = [layer_config.decode(machine.device, words) for words in registers]
+    total = np.zeros(trace.accumulator.shape[-1], np.int64)
+    for group, config in enumerate(configs):
+        contributes = group == 0 or configs[0].sources >> group & 1  # quadrant 0 is the master
+        if contributes and config.bias:
+            stored = machine.memory.arrays["bias"][group, 0, config.bias_start :, 0]
+            values = stored.astype(np.uint8).view(np.int8)[: len(total)]
+            total[: len(values)] += values
+    return total
+
+
+def check_checkpoint(case: Case, program: Program, result: Result) -> None:
+    """The original checkpoint gives the same Program, write by write."""
+    if case.name in OTHER_CHECKPOINT:
+        return
+    other = compile_network(case.network_of_checkpoint())
+    mine, theirs = (
+        [
+            (write.address, write.words.tobytes(), write.stage)
+            for write in (*each.writes, *each.start)
+        ]
+        for each in (program, other)
+    )
+    differ = sum(left != right for left, right in zip(mine, theirs, strict=False))
+    message = f"{differ} of {len(mine)} writes differ; {len(theirs)} from {case.meta['checkpoint']}"
+    result.expect("checkpoint", mine == theirs, message)

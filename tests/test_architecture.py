@@ -1,0 +1,122 @@
+"""Imports point one way; the command line answers without loading anything heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Units of max78k_sim (files, or packages, which may import from themselves) from the lowest level
+# up.  A unit imports from lower levels only, wherever in the file the statement stands.
+LEVELS = (
+    ("errors", "packing", "arithmetic", "engine"),
+    ("registers", "pickles", "yaml_keys", "placement"),
+    ("device", "torch_files", "yaml_reader"),
+    ("devices", "memory", "network", "layer_config", "checkpoint"),
+    ("allocation", "ops", "docs"),
+    ("program", "routine", "latency"),
+    ("machine", "explain", "report"),
+    ("loading",),
+    ("verbs",),
+    ("cli",),
+)
+LEVEL = {unit: number for number, units in enumerate(LEVELS) for unit in units}
+PACKAGES = ("max78k_sim", "trainer", "firmware")
+# What the packages above the chip may not use: its command line.
+COMMAND_LINE = ("cli", "verbs")
+HEAVY = ("numpy", "numba", "torch", "yaml", "rich", "matplotlib", "sklearn", "trainer", "firmware")
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def unit_of(file: Path) -> str:
+    """The part of a package that a file belongs to: its own name, or its folder's."""
+    first = file.relative_to(ROOT).parts[1]
+    return first.removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Absolute dotted names of everything that a file imports, also inside functions."""
+    module = file.relative_to(ROOT).with_suffix("").parts
+    folder = module[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = folder[: len(folder) - node.level + 1] if node.level else ()
+            name = ".".join((*base, *(node.module or "").split("."))).strip(".")
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def chip_units(file: Path) -> set[str]:
+    """Units of max78k_sim that a file imports."""
+    parts = [name.split(".") for name in imports(file) if name.startswith("max78k_sim.")]
+    return {part[1] for part in parts if part[1] != "__version__"}
+
+
+def test_every_file_has_a_level():
+    files = {unit_of(file) for file in sources("max78k_sim")} - {"__init__", "__main__"}
+    assert files == set(LEVEL), "add new files to LEVELS, at the lowest level that holds"
+
+
+@pytest.mark.parametrize(
+    "file", sources("max78k_sim"), ids=lambda file: str(file.relative_to(ROOT / "max78k_sim"))
+)
+def test_imports_point_down(file):
+    unit = unit_of(file)
+    if unit in ("__init__", "__main__"):
+        return
+    for other in chip_units(file) - {unit}:
+        assert LEVEL[other] < LEVEL[unit], f"{unit} imports {other}, which is not below it"
+
+
+def test_levels_are_as_low_as_they_can_be():
+    """So that the table says something: each unit imports from the level right below."""
+    for unit, level in LEVEL.items():
+        files = [file for file in sources("max78k_sim") if unit_of(file) == unit]
+        used = set().union(*(chip_units(file) for file in files)) - {unit}
+        lowest = max((LEVEL[other] + 1 for other in used), default=0)
+        assert level == lowest or unit in ("verbs", "cli"), f"{unit} could be on level {lowest}"
+
+
+def packages_used(file: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(file)} & set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_stay_apart(package):
+    """Only the verbs of the command line see everything."""
+    for file in sources(package):
+        used = packages_used(file) - {package}
+        if package == "max78k_sim" and unit_of(file) == "verbs":
+            continue
+        allowed = set() if package == "max78k_sim" else {"max78k_sim"}
+        assert used <= allowed, f"{file.relative_to(ROOT)} imports {used - allowed}"
+        if package != "max78k_sim":
+            assert not chip_units(file) & set(COMMAND_LINE), f"{file.relative_to(ROOT)}"
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules in sys.modules after some code, in a fresh interpreter."""
+    names = "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    command = [sys.executable, "-c", f"import sys; {code}; {names}"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["max78k_sim", "max78k_sim.cli"])
+def test_the_command_line_loads_nothing_heavy(module):
+    assert not loaded_by(f"import {module}") & set(HEAVY)
+
+
+def test_a_simulation_does_not_load_torch_or_the_trainer():
+    code = "from max78k_sim import Machine, compile_network, load_network, simulate"
+    assert not loaded_by(code) & {"torch", "trainer", "firmware", "numba", "matplotlib"}
