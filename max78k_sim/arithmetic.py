@@ -26,11 +26,9 @@ def requantise(accumulator, shift: int):
     fraction.  The result is not clipped; an array shifted to the left becomes int64, because 26
     bits and 15 more do not fit 32.  Source: golden cases, vendor's arithmetic.
     """
-    if shift > 0 and isinstance(accumulator, np.ndarray):
-        accumulator = accumulator.astype(np.int64)
     if shift >= 0:
-        return (accumulator * (1 << shift) + ROUND_HALF) >> FRACTION_BITS
-    return (accumulator + (ROUND_HALF << -shift)) >> FRACTION_BITS - shift
+        return (accumulator * np.int64(1 << shift) + ROUND_HALF) >> FRACTION_BITS
+    return (accumulator + np.int64(ROUND_HALF << -shift)) >> FRACTION_BITS - shift
 
 
 def average(total, count: int, rounding: bool = False):

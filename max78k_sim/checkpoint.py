@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .pickles import Tensor, printable
+from .errors import InputError, printable
+from .pickles import Tensor
 from .torch_files import NumpyFile, Tensors, TorchFile, extents, open_tensors, unpacked
 
 _WEIGHT_BITS = (1, 2, 4, 8)

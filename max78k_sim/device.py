@@ -125,10 +125,10 @@ class Device:
     """
 
     name: str
-    regions: tuple[Region, ...]
-    layer_registers: tuple[Register, ...]
-    global_registers: tuple[Register, ...]
-    limits: Limits
+    regions: tuple[Region, ...] = field(repr=False)
+    layer_registers: tuple[Register, ...] = field(repr=False)
+    global_registers: tuple[Register, ...] = field(repr=False)
+    limits: Limits = field(repr=False)
     executes: bool  # whether Machine knows this chip's behaviour, or only its addresses
     notes: tuple[str, ...] = field(default=())
 

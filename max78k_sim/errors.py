@@ -34,3 +34,9 @@ class HardwareLimit(Max78kError):
 
 class NotEmulated(Max78kError):
     """The chip may do it, but its behaviour is not known or not built here; it is never guessed."""
+
+
+def printable(text: object) -> str:
+    """Text of a file in a message: one line, no control characters, not endless."""
+    line = str(text)[:120]
+    return line if line.isprintable() else ascii(line)

@@ -123,8 +123,8 @@ class Machine:
     def _set_control(self, group: int, **fields: int) -> None:
         """Change some fields of a quadrant's CTRL register."""
         address = self._control.address(group)
-        control = self._decode_control(int(self.memory.read(address)[0])) | fields
-        self.memory.write(address, self.device.global_registers[0].encode(control))
+        word = int(self.memory.read(address)[0])
+        self.memory.write(address, self.device.global_registers[0].replace(word, **fields))
 
     def _decode_control(self, word: int) -> dict[str, int]:
         """Fields of a CTRL word; kept, because a run asks for the same few words."""

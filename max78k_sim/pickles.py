@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, printable
 
 MAXIMUM_STORAGE = 512 << 20  # elements, or any other number of a tensor
 MAXIMUM_OPCODES = 200_000  # the vendor's largest checkpoint has 11,394
@@ -31,12 +31,6 @@ STORAGES = {  # pickled name -> numpy type; bfloat16 is read as the upper half o
     "torch ByteStorage": "u1",
     "torch BoolStorage": "u1",
 }
-
-
-def printable(text: object) -> str:
-    """Text of a file in a message: one line, no control characters, not endless."""
-    line = str(text)[:120]
-    return line if line.isprintable() else ascii(line)
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,23 @@ class Register:
         """Pack field values into a word; raises InputError where a value does not fit its field."""
         word = 0
         for field in self.fields:
-            value = int(values.get(field.name, 0))
+            if field.name not in values:
+                continue
+            value = int(values[field.name])
             if not 0 <= value <= field.limit:
                 raise InputError(
                     f"register {self.name} field {field.name} = {value}: "
                     f"{field.width} bits hold 0 to {field.limit} ({field.meaning})"
                 )
             word |= value << field.low
+        return word
+
+    def replace(self, word: int, **values: int) -> int:
+        """A word with some fields changed; the other bits are kept, known or not."""
+        for field in self.fields:
+            if field.name in values:
+                word &= ~(field.limit << field.low)
+                word |= self.encode({field.name: values[field.name]})
         return word
 
     def decode(self, word: int) -> dict[str, int]:

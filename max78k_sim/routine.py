@@ -65,7 +65,7 @@ class Routine:
 
     @cached_property
     def read_index(self) -> np.ndarray:
-        """int64 [row, column, channel]: byte index into data memory; channels ascend by pass."""
+        """int32 [row, column, channel]: byte index into data memory; channels ascend by pass."""
         config = self.config
         rows, columns, passes = config.rows, config.columns, config.passes
         if rows < 1 or columns < 1:
@@ -82,7 +82,7 @@ class Routine:
             byte = 4 * word + lane
         self._check_reach(byte, "reads")
         index = instance * self._instance_bytes + byte
-        return index.reshape(rows, columns, passes * len(processor))
+        return index.reshape(rows, columns, passes * len(processor)).astype(np.int32)
 
     @property
     def _instance_bytes(self) -> int:
@@ -159,8 +159,7 @@ class Routine:
     def execute(self, memory: Memory, rounding: bool) -> LayerTrace:
         """Read, pool, pad, convolve, shift, write."""
         config = self.config
-        data = memory.arrays["data"].reshape(-1).view(np.int8)[self.read_index]
-        pooled = stages.pool(data, config, rounding)
+        pooled = stages.pool(self._read(memory), config, rounding)
         padded = stages.pad(pooled, config)
         accumulator = np.empty((*self.size, self.outputs), np.int32)
         accumulator[:] = self.bias(memory)
@@ -203,7 +202,7 @@ class Routine:
 
     @cached_property
     def store_index(self) -> np.ndarray:
-        """int64 [pixel, output]: index into data memory, in bytes or (32-bit output) words."""
+        """int32 [pixel, output]: index into data memory, in bytes or (32-bit output) words."""
         config = self.config
         rows, columns = self.size
         step = (1 + config.write_step) * 4
@@ -211,14 +210,25 @@ class Routine:
         per_instance = self._instance_bytes // (4 if config.wide else 1)
         if (index // per_instance != self.write_index // per_instance).any():
             self._check_reach(np.array([self._instance_bytes]), "writes")
-        return index
+        return index.astype(np.int32)
+
+    def _read(self, memory: Memory) -> np.ndarray:
+        """int8 [row, column, channel] from data memory."""
+        from .engine import kernels as engine
+
+        data = np.empty(self.read_index.shape, np.int8)
+        stored = memory.arrays["data"].reshape(-1).view(np.int8)
+        engine.gather(stored, self.read_index.reshape(-1), data.reshape(-1))
+        return data
 
     def _store(self, memory: Memory, output: np.ndarray) -> None:
         """Write every pixel of every output position, gaps included."""
+        from .engine import kernels as engine
+
         store = memory.arrays["data"].reshape(-1)
-        values = output.reshape(-1, self.outputs)
         if self.config.wide:
-            store[self.store_index] = values.view(np.uint32)
+            store[self.store_index] = output.reshape(-1, self.outputs).view(np.uint32)
         else:
-            store.view(np.int8)[self.store_index] = values
+            index = self.store_index.reshape(-1)
+            engine.scatter(output.reshape(-1), index, store.view(np.int8))
         memory.versions["data"] += 1

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
-from .pickles import STORAGES, InertPickle, Storage, Tensor, printable
+from .errors import InputError, printable
+from .pickles import STORAGES, InertPickle, Storage, Tensor
 
 MAXIMUM_BYTES = 512 << 20  # of the file, of the file out of xz, of all entries of a zip
 MAXIMUM_XZ_MEMORY = 256 << 20  # bytes of dictionary; xz -9 takes 65 MiB

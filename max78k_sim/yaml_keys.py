@@ -120,7 +120,7 @@ def read_weight_bits(value) -> int:
     """1, 2, 4 or 8."""
     if str(value).lower() in ("bin", "binary"):
         raise NotEmulated("binary (+1/-1) weights are a MAX78002 feature")
-    if isinstance(value, bool) or value not in (1, 2, 4, 8):
+    if type(value) is not int or value not in (1, 2, 4, 8):
         raise ValueError("1, 2, 4 or 8")
     return value
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from .errors import InputError, Max78kError, NotEmulated
+from .errors import InputError, Max78kError, NotEmulated, printable
 from .yaml_keys import GLOBAL_KEYS, KEYS, Key, read_any
 
 SIZE_LIMIT = 1 << 20  # bytes of a description
 DEPTH_LIMIT = 20  # nested YAML collections
 LIST_LIMIT = 64  # items of a list
-TEXT_LIMIT = 4096  # characters of a value
+TEXT_LIMIT = 1000  # characters of a value; an integer of so many digits can still be printed
+PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "str"))
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,10 @@ def read_mapping(
         if name not in names:
             advice = closest(name, names)
             raise InputError(
-                f"unknown key '{name}' in {owner}{advice}", file=file, line=line, column=column
+                f"unknown key '{printable(name)}' in {owner}{advice}",
+                file=file,
+                line=line,
+                column=column,
             )
         key = names[name]
         if key.name in values:
@@ -170,7 +174,7 @@ def read_value(key: Key, name: str, node: yaml.Node, file: str) -> Any:
 
 def shorten(value: Any) -> str:
     """A value for a message, at most 60 characters."""
-    text = str(value)
+    text = printable(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -182,7 +186,12 @@ def construct(node: yaml.Node) -> Any:
             raise ValueError(f"a value of at most {TEXT_LIMIT:,} characters")
         if node.tag == "tag:yaml.org,2002:null":
             return "none" if node.value.lower() == "none" else None
-        return loader.construct_object(node)
+        if node.tag not in PLAIN_TAGS:
+            raise ValueError("a plain value: a number, text, true or false")
+        try:
+            return loader.construct_object(node)
+        except (ValueError, LookupError):  # a tag such as !!int that the text does not fit
+            raise ValueError("a plain value: a number, text, true or false") from None
     if isinstance(node, yaml.SequenceNode) and len(node.value) <= LIST_LIMIT:
         scalars = [item for item in node.value if isinstance(item, yaml.ScalarNode)]
         if len(scalars) == len(node.value):

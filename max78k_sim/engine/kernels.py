@@ -3,6 +3,37 @@
 import numpy as np
 from numba import njit
 
+from .. import arithmetic
+
+_requantise = njit(arithmetic.requantise)  # the arithmetic is written once, for arrays and here
+
+
+@njit("void(int8[::1], int32[::1], int8[::1])", cache=True, nogil=True)
+def gather(store, index, data):
+    """data[n] = store[index[n]]: what a layer reads from data memory."""
+    for n in range(index.size):
+        data[n] = store[index[n]]
+
+
+@njit("void(int8[::1], int32[::1], int8[::1])", cache=True, nogil=True)
+def scatter(data, index, store):
+    """store[index[n]] = data[n]: what a layer writes to data memory."""
+    for n in range(index.size):
+        store[index[n]] = data[n]
+
+
+@njit("void(int32[::1], int64, boolean, boolean, int8[::1])", cache=True, nogil=True)
+def finish(accumulator, shift, absolute, relu, output):
+    """Shift, round, clip to 8 bits, then activation; the absolute value wins over ReLU."""
+    for n in range(accumulator.size):
+        value = _requantise(np.int64(accumulator[n]), shift)
+        value = min(max(value, arithmetic.ACTIVATION_MIN), arithmetic.ACTIVATION_MAX)
+        if absolute:
+            value = min(abs(value), arithmetic.ACTIVATION_MAX)
+        elif relu:
+            value = max(value, 0)
+        output[n] = value
+
 
 @njit("void(int8[:,:,::1], int16[:,:,:,::1], int32[:,:,::1])", cache=True, nogil=True)
 def accumulate_convolution(data, kernels, accumulator):

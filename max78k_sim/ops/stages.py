@@ -40,9 +40,9 @@ def pad(data: np.ndarray, config: LayerConfig) -> np.ndarray:
 
 def finish(accumulator: np.ndarray, config: LayerConfig) -> np.ndarray:
     """int32 accumulator -> int8 output: shift, round, clip, then activation; abs wins over ReLU."""
-    output = arithmetic.saturate(arithmetic.requantise(accumulator, config.signed_shift))
-    if config.absolute:
-        output = np.minimum(abs(output), arithmetic.ACTIVATION_MAX)
-    elif config.relu:
-        output = np.maximum(output, 0)
-    return output.astype(np.int8)
+    from ..engine import kernels as engine
+
+    output = np.empty(accumulator.shape, np.int8)
+    shift, absolute, relu = config.signed_shift, bool(config.absolute), bool(config.relu)
+    engine.finish(accumulator.reshape(-1), shift, absolute, relu, output.reshape(-1))
+    return output
