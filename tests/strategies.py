@@ -114,7 +114,7 @@ def convolutions(draw: st.DrawFn, layer: Layer) -> Layer:
 
 
 @st.composite
-def networks(draw: st.DrawFn, most_layers: int = 3) -> Network:
+def networks(draw: st.DrawFn, most_layers: int = 3, weight_bits: tuple[int, ...] = (8,)) -> Network:
     """A small legal network with random weights over the whole int8 range."""
     count = draw(st.integers(1, most_layers))
     big_data = draw(st.integers(0, 3)) == 0
@@ -125,7 +125,7 @@ def networks(draw: st.DrawFn, most_layers: int = 3) -> Network:
     for index in range(count):
         last, chw = index == count - 1, big_data and index == 0
         layer = draw(layers(index, shape, processors, last, chw))
-        made.append(layer)
+        made.append(replace(layer, weight_bits=draw(st.sampled_from(weight_bits))))
         shape = (layer.out_channels, *layer.out_size)
         processors = layer.output_processors
     used = [layer.processors | layer.output_processors for layer in made]
@@ -140,7 +140,7 @@ def networks(draw: st.DrawFn, most_layers: int = 3) -> Network:
 def layer_parameters(draw: st.DrawFn, layer: Layer, random: np.random.Generator) -> Parameters:
     """Weights small enough for 26 bits of accumulator, and a bias or none."""
     products = layer.features * layer.kernel_shape[0] * layer.kernel_shape[1]
-    limit = max(1, min(128, ((1 << 25) - (1 << 14) - 1) // (128 * products)))
+    limit = max(1, min(1 << layer.weight_bits - 1, ((1 << 25) - (1 << 14) - 1) // (128 * products)))
     kernel = random.integers(-limit, limit, layer.kernel_tensor_shape).astype(np.int8)
     bias = random.integers(-128, 128, layer.out_channels).astype(np.int8)
     processors = layer.output_processors  # scattered: where the vendor's sources disagree

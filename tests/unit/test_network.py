@@ -79,7 +79,7 @@ ONE = [  # fields of the only layer, kind of error, message
     ({"out_offset": -4}, InputError, "out_offset 0x-4 is not a multiple of 4 from 0 up"),
     ({"out_offset": 0x7FB4}, HardwareLimit, "past 0x8000, the end of a data-memory instance; the"),
     ({"out_offset": 0x7FB4}, HardwareLimit, "highest legal out_offset is 0x7fb0"),
-    ({"in_size": (128, 128)}, HardwareLimit, "no offset would do: "),
+    ({"in_size": (128, 128)}, HardwareLimit, "no offset would do; use fewer "),
     ({"big_data": True}, HardwareLimit, "share a data-memory instance; CHW input takes every fou"),
     ({"op": "linear", "padding": 0, "kernel_shape": (1, 1)}, InputError, "linear reads 1x1 data"),
     ({"op": "linear"}, HardwareLimit, "pad 1: linear takes 0"),
