@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -101,8 +102,9 @@ def read_sample(sample: np.ndarray | str | Path) -> np.ndarray:
     """A sample from an array or a ``.npy`` file, as [channel, row, column]."""
     if isinstance(sample, (str, Path)):
         try:
-            values = np.load(sample, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            with open(sample, "rb") as file:
+                values = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
             raise InputError(f"not a .npy array of integers: {error}", file=sample) from None
         if not isinstance(values, np.ndarray):
             raise InputError("an .npz archive; give a .npy file with one sample", file=sample)

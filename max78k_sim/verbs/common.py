@@ -75,6 +75,8 @@ def spread(dataset, count: int) -> np.ndarray:
     """Indices of about ``count`` images, the same number of each class."""
     labels = np.asarray(dataset.labels)
     classes = np.unique(labels)
+    if not len(classes):
+        raise InputError(f"{dataset.name}: no test images; give at least five of each class")
     each = -(-count // len(classes))
     return np.sort(np.concatenate([np.flatnonzero(labels == label)[:each] for label in classes]))
 

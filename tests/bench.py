@@ -1,0 +1,106 @@
+"""``make bench``: how long things take here, and the goals that are asserted.
+
+Machines are shared and noisy, so each figure is the best of several, and what compares two things
+is a ratio from one run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests import fashion
+from trainer.loop import Recipe, Trainer
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement; ``goal`` (same unit) is asserted where it is given."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the goal, if there is one, was reached."""
+        return self.goal is None or self.value <= self.goal
+
+
+def best(work: Callable[[], object], times: int) -> float:
+    """Seconds of the fastest of several calls."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def command(*arguments: str) -> Callable[[], object]:
+    """A call of the command line in a process of its own."""
+    line = [sys.executable, "-m", "max78k_sim.cli", *arguments]
+    return lambda: subprocess.run(line, check=True, capture_output=True)
+
+
+def figures() -> list[Figure]:
+    """Every measurement."""
+    sample = np.load(fashion.DIRECTORY / "sample.npy")
+    run = command(
+        "run", *fashion.NETWORK_OPTIONS, "--sample-input", str(fashion.DIRECTORY / "sample.npy")
+    )
+    chip = fashion.machine()
+    chip.run(sample)
+    inference = best(lambda: chip.run(sample), 50)
+    kernels = fashion.program().plan.placement("fc", "kernel")
+    word = chip.memory.read(int(kernels.words[0]), 4)
+
+    def write_and_run():
+        chip.memory.write(int(kernels.words[0]), word)
+        chip.run(sample)
+
+    after_write = best(write_and_run, 50)
+    pool, trainer = fashion.pool(), Trainer(chip, Recipe())
+    chip.run(sample)
+
+    def step():
+        trainer.begin()
+        trainer.learn_from_memory(3)
+        trainer.apply()
+
+    multiplications = sum(layer.multiplications for layer in fashion.network().layers)
+    return [
+        Figure("max78k --help", best(command("--help"), 7), "s", 0.3),
+        Figure("max78k run, warm caches", best(run, 3), "s"),
+        Figure("place and compile the network", best(fashion.program.__wrapped__, 5) * 1e3, "ms"),
+        Figure("one inference", inference * 1e3, "ms", 5.0),
+        Figure("multiplications a second", multiplications / inference / 1e9, "10^9/s"),
+        Figure("inference after a kernel write / inference", after_write / inference, "ratio", 3.0),
+        Figure("one training step without inferences", best(step, 20) * 1e3, "ms"),
+        Figure("one batch of 4", best(lambda: batch(trainer, pool), 5) * 1e3, "ms"),
+    ]
+
+
+def batch(trainer: Trainer, pool) -> None:
+    """A whole step on four images."""
+    trainer.train_batch(pool.images[:4], pool.labels[:4])
+
+
+def main() -> int:
+    """Print the table; 1 when a goal was missed."""
+    measured = figures()
+    for figure in measured:
+        goal = "" if figure.goal is None else f"  goal {figure.goal} {figure.unit}"
+        verdict = "" if figure.holds else "  MISSED"
+        print(f"{figure.name:45} {figure.value:9.3f} {figure.unit:7}{goal}{verdict}")
+    return 0 if all(figure.holds for figure in measured) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Every verb, as a user types it; errors are one message, exit code 2, and nothing half-written."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from max78k_sim import cli
+from tests import fashion
+
+SAMPLE = str(fashion.DIRECTORY / "sample.npy")
+SHORT = ("--steps", "3", "--batch", "2", "--test-images", "20", "--new-images", "4",
+         "--replay-images", "1")  # fmt: skip
+
+
+def run(capsys, *arguments):
+    code = cli.main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_map(capsys):
+    code, out, _ = run(capsys, "map", *fashion.NETWORK_OPTIONS)
+    assert code == 0 and "conv4" in out and "of 49,152 words" in out
+
+
+def test_map_as_json(capsys):
+    code, out, _ = run(capsys, "map", *fashion.NETWORK_OPTIONS, "--json")
+    assert code == 0 and [layer["layer"] for layer in json.loads(out)["layers"]][-1] == "fc"
+
+
+def test_run(capsys, tmp_path):
+    layers = tmp_path / "layers.npz"
+    code, out, _ = run(
+        capsys,
+        "run",
+        *fashion.NETWORK_OPTIONS,
+        "--sample-input",
+        SAMPLE,
+        "--json",
+        "--layers",
+        layers,
+    )
+    result = json.loads(out)
+    assert code == 0 and result["final"] == np.load(fashion.DIRECTORY / "expected.npy").tolist()
+    with np.load(layers) as stored:
+        assert stored["layer3"].shape == (16, 4, 4)
+
+
+def test_run_in_words(capsys):
+    code, out, _ = run(capsys, "run", *fashion.NETWORK_OPTIONS, "--sample-input", SAMPLE)
+    assert code == 0 and "output 10x1x1 (CHW), int32" in out
+
+
+def test_explain_both_ways(capsys):
+    network = fashion.NETWORK_OPTIONS
+    code, out, _ = run(capsys, "explain", "conv2.kernel[3,5,1,2]", *network)
+    address = out.split(": ")[1].split(",")[0]
+    assert code == 0
+    code, out, _ = run(capsys, "explain", address, *network)
+    assert code == 0 and "conv2 kernel [out 3, in 5, row 1, column 2]" in out
+
+
+def test_train_and_load_what_came_of_it(capsys, tmp_path):
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--new-class", "8", "--out", tmp_path)
+    code, out, _ = run(capsys, *arguments, "--json")
+    result = json.loads(out)
+    assert code == 0 and len(result["sha256"]) == 64
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "trained.npz"]
+    trained = ("--config-file", str(fashion.CONFIG), "--checkpoint-file", tmp_path / "trained.npz")
+    code, out, _ = run(capsys, "run", *trained, "--sample-input", SAMPLE)
+    assert code == 0
+
+
+def test_train_on_an_npz_file(capsys, tmp_path):
+    random = np.random.default_rng(1)
+    data = tmp_path / "data.npz"
+    images = random.integers(0, 256, (60, 1, 28, 28)).astype(np.uint8)
+    np.savez(data, x=images, y=np.arange(60) % 10)
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--data", f"npz:{data}")
+    code, out, _ = run(capsys, *arguments, "--out", tmp_path / "out")
+    assert code == 0 and "new class 9" in out
+
+
+def test_generate_and_check(capsys, tmp_path):
+    code, out, _ = run(capsys, "generate", *fashion.NETWORK_OPTIONS, "--train", "--out", tmp_path)
+    assert code == 0 and str(tmp_path / "cnn_map.h") in out
+    done = subprocess.run(["make", "-C", tmp_path, "check"], capture_output=True, text=True)
+    assert done.returncode == 0 and "PASS" in done.stdout
+
+
+def test_generate_the_map_alone(capsys, tmp_path):
+    code, _, _ = run(capsys, "generate", *fashion.NETWORK_OPTIONS, "--out", tmp_path)
+    assert code == 0 and not (tmp_path / "cnn_train.c").exists()
+
+
+def test_demo(capsys, tmp_path):
+    code, out, _ = run(capsys, "demo", *SHORT, "--out", tmp_path)
+    assert code == 0, out
+    assert "all kernel and bias memory, by SHA-256: identical" in out
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["c_identical"] and result["new_before"] == 0.0
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "snapshot.npz").exists()
+
+
+BAD = (
+    (("run", "--config-file", "no.yaml", "--checkpoint-file", "no.npz", "--sample-input", SAMPLE),
+     "no.yaml: cannot read the network description: No such file or directory"),
+    (("explain", "rubbish"), "'rubbish' is neither an address (0x50180042) nor an element"),
+    (("explain", "0x20000000"), "0x20000000 is in no memory of MAX78000"),
+    (("explain", "conv1.kernel[0,0,0,0]"), "elements need a network; give --config-file"),
+    (("explain", "conv9.kernel[0]", *fashion.NETWORK_OPTIONS), "has no layer 'conv9'"),
+    (("map", *fashion.NETWORK_OPTIONS, "--device", "MAX99999"),
+     "device 'MAX99999' is not known; the devices are: MAX78000, MAX78002"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--data", "idx:/no/such/place"), "/no/such"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--new-class", "12"),
+     "--new-class 12: the network has classes 0 to 9"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--steps", "0"), "steps 0 is not in 1 to"),
+    (("generate", *fashion.NETWORK_OPTIONS, "--train", "--layer", "conv4", "--out", "x"),
+     "training of conv2d layers (conv4)"),
+    (("demo", "--new-class", "77"), "no training images of class 77"),
+    (("pretrain", "--epochs", "3"), "--epochs: two numbers, for example --epochs 18,6"),
+    (("pretrain", "--data", "idx:/no/such/place", "--out", "x"), "/no/such/place"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments, message", BAD)
+def test_bad_input(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert err.startswith("max78k: error: ") and message in err
+    assert "Traceback" not in err + out
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_an_interrupt_is_not_a_traceback(capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("max78k_sim.verbs.map.main", interrupted)
+    code, _, err = run(capsys, "map", *fashion.NETWORK_OPTIONS)
+    assert (code, err) == (130, "max78k: interrupted\n")
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from max78k_sim import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('numpy', 'numba', 'torch', 'rich', 'yaml', 'matplotlib')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
