@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PROCESSOR_HERTZ = 100_000_000
-
 
 @dataclass(frozen=True)
 class Cost:

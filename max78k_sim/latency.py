@@ -38,26 +38,6 @@ class Latency:
         return self.total + OVERHEAD_CYCLES
 
 
-@dataclass(frozen=True)
-class CpuCost:
-    """What the Cortex-M4 spends on one unit of some work; ``cycles`` at PROCESSOR_HERTZ."""
-
-    name: str
-    cycles: float
-    unit: str
-    source: str
-
-
-CPU_COSTS = (
-    CpuCost(
-        "kernel load",
-        27,
-        "32-bit word",
-        "estimate: a published firmware took 26.5 cycles for each word of a kernel",
-    ),
-)
-
-
 def layer_cycles(network: Network, layer: Layer) -> int:
     """Cycles of one layer.  Matches the vendor's generator (conv2d and linear, not streaming).
 

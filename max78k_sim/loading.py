@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +16,9 @@ from .errors import InputError, NotEmulated
 from .network import Layer, Network, Parameters, passes_of
 from .yaml_keys import BUILT_OPERATIONS
 from .yaml_reader import Description, LayerDescription, read_description
+
+if TYPE_CHECKING:
+    from .program import Program
 
 # (channels, rows, columns) of the vendor's data sets, used when nothing else gives the input shape
 DATASET_SHAPES = {
@@ -78,23 +81,25 @@ def simulate(
     those of ``load_network``.  Returns ``{"layer0": ..., ..., "final": ...}``: int8 (int32 for
     32-bit output) [channel, row, column], read from data memory after each layer ran.
     """
-    values = read_sample(sample)
-    options.setdefault("input_shape", values.shape)
-    return simulate_network(load_network(config_file, checkpoint_file, device, **options), values)
-
-
-def simulate_network(network: Network, sample: np.ndarray) -> dict[str, np.ndarray]:
-    """``simulate`` for a network that is loaded already; ``sample``: integers [c, h, w]."""
-    from .machine import Machine
     from .program import compile_network
 
-    machine = Machine(network.device)
-    machine.load(compile_network(network))
-    program = machine.prepare(sample)
+    values = read_sample(sample)
+    options.setdefault("input_shape", values.shape)
+    network = load_network(config_file, checkpoint_file, device, **options)
+    return simulate_program(compile_network(network), values)
+
+
+def simulate_program(program: Program, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """``simulate`` for what is compiled already; ``sample``: integers [channel, row, column]."""
+    from .machine import Machine
+
+    machine = Machine(program.device)
+    machine.load(program)
+    machine.prepare(sample)
     for write in program.start:
         machine.memory.write(write.address, write.words)
     outputs = {f"layer{trace.layer}": machine.read_output(trace.layer) for trace in machine.steps()}
-    outputs["final"] = outputs[f"layer{len(network.layers) - 1}"]
+    outputs["final"] = machine.read_output(len(program.plan.layers) - 1)
     return outputs
 
 

@@ -41,11 +41,11 @@ class Recipe:
 
     layer: str = "fc"
     rate_mantissa: int = 1
-    rate_shift: int = 9
+    rate_shift: int = 10
     momentum_shift: int = 3
     batch: int = 8
     steps: int = 300
-    new_share: int = 26
+    new_share: int = 64
     seed: int = 1
 
     def __post_init__(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..loading import load_network, read_sample
 from ..network import Network
+from ..program import Program, compile_network
 
 RECIPE_FIELDS = (
     "rate_mantissa",
@@ -42,6 +44,14 @@ def network_from(options: Namespace) -> Network:
         output_width=options.output_width,
         stop_after=options.stop_after,
     )
+
+
+def compiled(network: Network) -> Program:
+    """The network's Program; what a user should know about it goes to stderr."""
+    program = compile_network(network)
+    for warning in program.plan.warnings:
+        print(f"max78k: warning: {warning}", file=sys.stderr)
+    return program
 
 
 def recipe_from(options: Namespace, network: Network):

@@ -17,7 +17,7 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 import networks
-from firmware.cost import PROCESSOR_HERTZ, step_cycles
+from firmware.cost import step_cycles
 from firmware.generate import generate
 from firmware.host import HostTrainer, compile_library
 from trainer.datasets import Dataset, load_dataset
@@ -26,7 +26,7 @@ from trainer.loop import Pool, Recipe, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
 from trainer.schedule import Schedule
 
-from ..latency import latency, milliseconds
+from ..latency import PROCESSOR_HERTZ, latency, milliseconds
 from ..loading import load_network
 from ..machine import Machine
 from ..network import Network

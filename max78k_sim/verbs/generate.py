@@ -8,15 +8,14 @@ from firmware.generate import generate
 from trainer.loop import Trainer
 
 from ..machine import Machine
-from ..program import compile_network
-from .common import make_directory, network_from, recipe_from
+from .common import compiled, make_directory, network_from, recipe_from
 from .training import training_check, training_step
 
 
 def main(options: Namespace) -> None:
     """Write the map and, with --train, the training step and its known-answer test."""
     network = network_from(options)
-    program = compile_network(network)
+    program = compiled(network)
     directory = make_directory(options.out)
     if not options.train:
         files = generate(program.plan, directory)

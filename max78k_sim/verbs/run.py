@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..latency import latency
-from ..loading import read_sample, simulate_network
-from .common import network_from, write_whole
+from ..loading import read_sample, simulate_program
+from .common import compiled, network_from, write_whole
 
 SHOWN = 16  # values of an output that are printed
 
@@ -19,7 +19,7 @@ SHOWN = 16  # values of an output that are printed
 def main(options: Namespace) -> None:
     """Run a sample and print the final output."""
     network = network_from(options)
-    outputs = simulate_network(network, read_sample(options.sample_input))
+    outputs = simulate_program(compiled(network), read_sample(options.sample_input))
     if options.layers:
         file = Path(options.layers)
         write_whole(file, lambda name: np.savez_compressed(name, **dict[str, Any](outputs)))

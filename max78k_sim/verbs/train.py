@@ -13,8 +13,8 @@ from trainer.loop import Trainer, memory_digest, train
 
 from ..errors import InputError
 from ..machine import Machine
-from ..program import compile_network
 from .common import (
+    compiled,
     export_parameters,
     make_directory,
     network_from,
@@ -37,7 +37,7 @@ def main(options: Namespace) -> None:
     if not 0 <= new_class < classes:
         raise InputError(f"--new-class {new_class}: the network has classes 0 to {classes - 1}")
     machine = Machine(network.device)
-    machine.load(compile_network(network))
+    machine.load(compiled(network))
     trainer = Trainer(machine, recipe)
     pool = pool_from(options, shown, new_class)
     directory = make_directory(options.out)

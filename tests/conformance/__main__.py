@@ -61,7 +61,7 @@ def case_folders(given: Path | None) -> list[Path]:
 
 def table(cases: list[Case], results: dict[Path, Result]) -> list[str]:
     """A row for each feature: cases, and by level "passed" or "passed/all" of those with it."""
-    rows = [("feature", "cases", *LEVELS)]
+    rows: list[tuple[str, ...]] = [("feature", "cases", *LEVELS)]
     features = sorted({feature for case in cases for feature in case.features})
     for feature in (*features, "all"):
         chosen = [case for case in cases if feature == "all" or feature in case.features]

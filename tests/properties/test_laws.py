@@ -42,7 +42,7 @@ def test_locate_is_the_inverse_of_address(place, byte):
     assert (found.word, found.byte, found.address) == (word, byte, address)
 
 
-@examples(300)
+@examples(100)
 @given(device=st.sampled_from(DEVICES), address=st.integers(0x4FFFFF00, 0x54000000))
 def test_address_is_the_inverse_of_locate(device, address):
     try:
@@ -142,7 +142,7 @@ def test_arrays_and_integers_requantise_alike(value, shift):
     assert requantise(value + 2 * half, shift) - requantise(value, shift) >= 1 or shift > 6
 
 
-@examples(300)
+@examples(100)
 @given(values=st.lists(st.integers(-128, 127), min_size=1, max_size=256), rounding=st.booleans())
 def test_an_average_is_odd_and_near(values, rounding):
     total, count = sum(values), len(values)
@@ -193,7 +193,7 @@ def test_live_placements_are_disjoint(network):
             assert region == place.kind
 
 
-@examples(60)
+@examples(40)
 @given(network=networks(weight_bits=(1, 2, 4, 8)), data=st.data())
 def test_a_placement_reads_what_it_wrote_and_changes_nothing_else(network, data):
     plan = plan_of(network)

@@ -34,7 +34,7 @@ def describe(plan: Plan) -> None:
     event(f"quadrants {plan.groups}")
 
 
-@examples(150)
+@examples(100)
 @given(network=networks(), seed=st.integers(0, 2**32 - 1))
 def test_the_machine_computes_what_pytorch_computes(network, seed):
     program = compiled(network)

@@ -81,7 +81,7 @@ def test_biases_go_where_the_least_is():
 
 def test_a_bias_of_zeros_is_dropped():
     network = one_layer()
-    zeros = Parameters(network.parameters[0].kernel, np.zeros(3, np.int8))
+    zeros = Parameters(np.ones((3, 2, 3, 3), np.int8), np.zeros(3, np.int8))
     plan = allocate(Network("zeros", network.device, network.layers, (zeros,)))
     assert plan.layers[0].bias_group is None
     with pytest.raises(InputError, match="layer first has no 'bias' placement; it has: input, ker"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,9 @@ def test_no_two_regions_overlap(device):
 
 
 def test_an_overlap_is_found():
-    row = dict(meaning="", groups=1, group_stride=0, units=1, unit_stride=0, unit_name="block")
+    row: dict[str, Any] = dict(
+        meaning="", groups=1, group_stride=0, units=1, unit_stride=0, unit_name="block"
+    )
     left = Region("left", base=0, entries=4, entry_stride=4, entry_name="word", **row)
     right = Region("right", base=12, entries=4, entry_stride=4, entry_name="word", **row)
     device = type(MAX78000)("both", (left, right), (), (), MAX78000.limits, False)

@@ -67,6 +67,7 @@ def test_kernels_and_biases_lie_where_the_plan_says():
     program = compile_network(network)
     memory = loaded(program)
     for layer, parameters in zip(network.layers, network.parameters, strict=True):
+        assert parameters is not None
         kernel = placement.read(memory, program.plan.placement(layer.index, "kernel"))
         np.testing.assert_array_equal(kernel, parameters.kernel)
         bias = placement.read(memory, program.plan.placement(layer.index, "bias"))
