@@ -1,0 +1,46 @@
+"""What the README shows, works."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from max78k_sim import cli
+from tests import fashion
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_example():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = example + "\nprint(hex(kernels.address[3, 77]), logits.shape)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0x50190a67 (10, 1, 1)\n"
+
+
+def commands():
+    """Lines that show a command, without their comments, for the shipped network."""
+    lines = re.findall(r"^    max78k (.*)$", README, re.MULTILINE)
+    return [line.split("#")[0].strip() for line in lines]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse(line):
+    files = {
+        "\u2026": str(fashion.CONFIG),
+        "network.yaml": str(fashion.CONFIG),
+        "network-q.pth.tar": str(fashion.CHECKPOINT),
+    }
+    arguments = [files.get(part, part) for part in shlex.split(re.sub(r"\[.*?\] ?$", "", line))]
+    arguments = [part for part in arguments if not part.startswith("[--") and part != "all.npz]"]
+    cli.build_parser().parse_args([part.strip("[]") for part in arguments])
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
