@@ -38,9 +38,9 @@ DATASET_SHAPES = {
 class Options:
     """The vendor's command-line switches that change the network."""
 
-    average_rounding: bool = False
+    avg_pool_rounding: bool = False
     no_bias: tuple[int, ...] = ()
-    output_bits: int | None = None
+    output_width: int | None = None
     stop_after: int | None = None
 
 
@@ -50,7 +50,7 @@ def load_network(
     device: str | Device = "MAX78000",
     *,
     input_shape: tuple[int, int, int] | None = None,
-    average_rounding: bool = False,
+    avg_pool_rounding: bool = False,
     no_bias: tuple[int, ...] = (),
     output_width: int | None = None,
     stop_after: int | None = None,
@@ -64,7 +64,7 @@ def load_network(
     """
     description = read_description(config_file)
     checkpoint = read_checkpoint(checkpoint_file) if checkpoint_file is not None else None
-    options = Options(average_rounding, tuple(no_bias), output_width, stop_after)
+    options = Options(avg_pool_rounding, tuple(no_bias), output_width, stop_after)
     return build_network(description, checkpoint, find_device(device), input_shape, options)
 
 
@@ -161,7 +161,7 @@ def build_network(
         device,
         tuple(layers),
         tuple(parameters),
-        options.average_rounding,
+        options.avg_pool_rounding,
         description.file,
     )
 
@@ -266,8 +266,8 @@ def build_layer(
     weight_bits = entry.get("quantization") or (stored.weight_bits if stored else None) or 8
     final = following is None or index == options.stop_after
     output_bits = entry.get("output_width", 8)
-    if options.output_bits is not None and final:
-        output_bits = options.output_bits
+    if options.output_width is not None and final:
+        output_bits = options.output_width
     return Layer(
         index=index,
         name=layer_name(entry, index),

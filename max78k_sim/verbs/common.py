@@ -39,7 +39,7 @@ def network_from(options: Namespace) -> Network:
         options.checkpoint_file,
         options.device,
         input_shape=shape,
-        average_rounding=options.avg_pool_rounding,
+        avg_pool_rounding=options.avg_pool_rounding,
         no_bias=options.no_bias,
         output_width=options.output_width,
         stop_after=options.stop_after,

@@ -80,7 +80,7 @@ class Case:
     def options(self) -> dict:
         """The generator's switches as options of load_network."""
         flags = self.meta["flags"]
-        options: dict = {"average_rounding": "--avg-pool-rounding" in flags}
+        options: dict = {"avg_pool_rounding": "--avg-pool-rounding" in flags}
         for flag, following in zip(flags, [*flags[1:], ""], strict=True):
             if flag == "--no-bias":  # with a list of layers, or of all layers
                 layers = following.split(",") if following[:1].isdigit() else range(32)
@@ -102,13 +102,12 @@ class Case:
             if layer["layer"] == item.index
         )
         options = self.options()
-        output_bits = options.pop("output_width", None)
         return build_network(
             read_description(self.folder / "network.yaml"),
             replace(stored, layers=shifted),
             MAX78000,
             self.sample.shape,
-            Options(output_bits=output_bits, **options),
+            Options(**options),
         )
 
     def network_of_checkpoint(self) -> Network:

@@ -61,7 +61,7 @@ def test_what_is_worked_out(folder):
 
 
 def test_options(folder):
-    network = load(folder, stop_after=0, no_bias=(0,), output_width=8, average_rounding=True)
+    network = load(folder, stop_after=0, no_bias=(0,), output_width=8, avg_pool_rounding=True)
     assert len(network.layers) == 1 and network.average_rounding
     assert network.parameters[0].bias is None
     assert load(folder, input_shape=(1, 28, 28)).input_shape == (1, 28, 28)

@@ -1,25 +1,30 @@
-"""Pretraining: the integer model against plain loops, torch against integers, and the files."""
+"""Pretraining: the quantised network of torch is the chip to the bit; the training; the files."""
 
 from __future__ import annotations
 
-import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="pretraining needs PyTorch (pip install max78k[train])")
 
-from max78k_sim.errors import InputError  # noqa: E402
+from max78k_sim.errors import HardwareLimit, InputError  # noqa: E402
+from max78k_sim.machine import Machine  # noqa: E402
+from tests import fashion  # noqa: E402
+from trainer import pretrain as pretraining  # noqa: E402
 from trainer import pretrain_network as net  # noqa: E402
-from trainer.datasets import Dataset  # noqa: E402
+from trainer.datasets import Dataset, load_dataset  # noqa: E402
+from trainer.evaluation import evaluate  # noqa: E402
 from trainer.pretrain import (  # noqa: E402
     Recipe,
     accuracy,
     augmented,
-    integer_accuracy,
     pretrain,
+    read_machine,
     train_epochs,
     training_parts,
+    write_network,
 )
 
 SHAPES = (
@@ -28,86 +33,117 @@ SHAPES = (
     net.ConvolutionShape("conv3", 3, "average", 0),
 )
 TINY = Recipe(holdout_class=2, float_epochs=1, quantised_epochs=1, batch_size=32, threads=1)
+FILES = ["checkpoint.pth.tar", "expected.npy", "network.yaml", "sample.npy", "training.log"]
 
 
-def integer_layer(generator, out_channels, in_channels, shift, pad):
-    """A layer over the whole int8 range."""
-    weight = generator.integers(-128, 128, (out_channels, in_channels, 3, 3)).astype(np.int8)
-    bias = generator.integers(-128, 128, out_channels).astype(np.int8)
-    return net.IntegerLayer("layer", weight, bias, shift, None, pad)
+# What the random networks are made of: (pool, pad, shift, largest |weight|) of each convolution.
+# Only a first layer sees negative data, since ReLU follows every convolution.
+RECIPES = {
+    "average first": (("average", 1, -1, 128), (None, 0, -2, 128), ("max", 2, 0, 60)),
+    "max first": (("max", 1, 0, 128), ("average", 1, -2, 128), (None, 0, 1, 30)),
+    "no pool first": ((None, 2, -1, 128), ("average", 2, 2, 12), ("max", 1, -3, 128)),
+    "coarse": (("average", 0, 5, 8), (None, 1, -6, 128)),
+}
+WIDTHS = (4, 6, 5)  # output channels
+CLASSES = 7
 
 
-def slow_convolution(image, layer):
-    """One image through the chip's sums, one product at a time, in Python's own integers."""
-    channels, rows, columns = image.shape
-    pad = layer.pad
-    size = (len(layer.weight), rows + 2 * pad - 2, columns + 2 * pad - 2)
-    total = np.zeros(size, dtype=object)
-    for out, row, column in np.ndindex(*size):
-        total[out, row, column] = 128 * int(layer.bias[out])
-        for channel, y, x in np.ndindex(channels, 3, 3):
-            source_row, source_column = row + y - pad, column + x - pad
-            if 0 <= source_row < rows and 0 <= source_column < columns:
-                product = int(layer.weight[out, channel, y, x]) * int(
-                    image[channel, source_row, source_column]
-                )
-                total[out, row, column] += product
-    return total
+def random_layers(recipe, in_channels, image_size, generator):
+    """Layers whose integers are drawn from their whole range."""
+
+    def draw(peak, *shape):
+        return generator.integers(-peak, min(peak, 127) + 1, shape).astype(np.int8)
+
+    layers = []
+    for number, ((pool, pad, shift, peak), width) in enumerate(zip(recipe, WIDTHS, strict=False)):
+        weight, bias = draw(peak, width, in_channels, 3, 3), draw(128, width)
+        layers.append(net.IntegerLayer(f"conv{number}", weight, bias, shift, pool, pad))
+        image_size = image_size // (2 if pool else 1) + 2 * pad - 2
+        in_channels = width
+    weight = draw(net.LINEAR_PEAK, CLASSES, in_channels * image_size**2)
+    linear = net.IntegerLayer("fc", weight, draw(net.LINEAR_PEAK, CLASSES), -3)
+    return (*layers, linear)
 
 
-@pytest.mark.parametrize("pad", [0, 1, 2])
-def test_integer_convolution_is_the_sum_of_products(pad):
-    generator = np.random.default_rng(pad)
-    layer = integer_layer(generator, 3, 2, 0, pad)
-    image = generator.integers(-128, 128, (2, 5, 4))
-    expected = slow_convolution(image, layer)
-    assert np.array_equal(net.convolve_integer(image[np.newaxis], layer)[0], expected)
+def torch_network(layers, image_shape):
+    """The quantised network of torch that holds these integers."""
+    *convolutions, linear = layers
+    shapes = tuple(
+        net.ConvolutionShape(layer.name, len(layer.weight), layer.pool, layer.pad)
+        for layer in convolutions
+    )
+    network = net.build_network(image_shape, len(linear.weight), shapes)
+    for part, layer in zip(network, layers, strict=True):
+        part.norm, part.shift = None, layer.shift
+        step = 2.0**layer.shift / net.UNIT
+        part.weight.data = torch.from_numpy(layer.weight.astype(np.float32) * step)
+        part.bias.data = torch.from_numpy(layer.bias.astype(np.float32) * step)
+    return network
 
 
-@pytest.mark.parametrize(
-    ("accumulator", "shift", "expected"),
-    [
-        (64, 0, 1),  # exactly a half rounds up
-        (63, 0, 0),
-        (192, 0, 2),
-        (-64, 0, 0),  # up, not away from zero; ReLU keeps the 0
-        (-65, 0, 0),
-        (127 * 128 + 63, 0, 127),
-        (1 << 25, 0, 127),
-        (3, 5, 1),  # 3 * 32 / 128 = 0.75
-        (1, 7, 1),
-        (1, 9, 4),
-        (-1, 9, 0),
-        (1 << 13, -6, 1),
-        ((1 << 12) - 1, -6, 0),
-    ],
-)
-def test_requantise_edge_cases(accumulator, shift, expected):
-    assert net.requantise(np.array([accumulator]), shift)[0] == expected
+def torch_outputs(network, images):
+    """Logits in steps of the accumulator [sample, class]: a real logit is steps * 2**shift / 2**14.
+
+    Not rounded here: what torch leaves between two steps would stay to be seen.
+    """
+    with torch.no_grad():
+        real = network.eval()(net.real_images(images))
+    return (real.double() * 2.0 ** (14 - network[-1].shift)).numpy()
 
 
-@pytest.mark.parametrize("shift", range(-15, 16))
-def test_requantise_is_the_vendor_formula(shift):
-    generator = np.random.default_rng(shift + 15)
-    accumulators = generator.integers(-(1 << 20), 1 << 20, 300) >> max(0, shift)
-    expected = [min(max(math.floor(a * 2.0**shift / 128 + 0.5), 0), 127) for a in accumulators]
-    assert net.requantise(accumulators, shift).tolist() == expected
+def chip_outputs(machine: Machine, images):
+    """Raw 32-bit outputs [sample, class]."""
+    outputs = np.array([machine.run(image).reshape(-1) for image in images])
+    assert outputs.dtype == np.int32
+    return outputs
+
+
+def watch(monkeypatch, name):
+    """The list of everything that one of the rounding functions will be given."""
+    seen, function = [], getattr(net, name)
+
+    def apply(values):
+        seen.append(values.detach().flatten())
+        return function.apply(values)
+
+    monkeypatch.setattr(net, name, SimpleNamespace(apply=apply))
+    return seen
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_quantised_torch_is_the_chip_to_the_bit(recipe, channels, tmp_path, monkeypatch):
+    generator = np.random.default_rng(channels)
+    layers = random_layers(RECIPES[recipe], channels, 13, generator)
+    images = generator.integers(-128, 128, (24, channels, 13, 13)).astype(np.int8)
+    images[0], images[1] = -128, 127
+    drawn = Dataset("noise", images, np.zeros(24, np.int64), tuple("abcdefg"))
+    write_network(tmp_path, layers, drawn, TINY, 0.0)
+    network = torch_network(layers, images.shape[1:])
+    for part, layer in zip(net.to_integers(network), layers, strict=True):
+        assert np.array_equal(part.weight, layer.weight) and np.array_equal(part.bias, layer.bias)
+    cut, rounded = watch(monkeypatch, "TruncateTowardZero"), watch(monkeypatch, "RoundHalfUp")
+    expected = torch_outputs(network, images)
+    assert np.array_equal(chip_outputs(read_machine(tmp_path), images), expected)
+    assert len(np.unique(expected, axis=0)) == 24  # the images can be told apart
+    averages, values = torch.cat([*cut, torch.zeros(0)]), torch.cat(rounded)
+    if RECIPES[recipe][0][0] == "average":
+        assert ((averages % 1 != 0) & (averages < 0)).any()
+    assert (values % 1 == 0.5).any() and (values == 127).any() and (values == 0).any()
 
 
 def test_average_pooling_truncates_toward_zero():
-    sums = np.array([[-7, -3, 3, 7, -8, 1]])
-    windows = np.zeros((1, 1, 2, 12), dtype=np.int64)
-    windows[0, 0, 0, ::2] = sums
-    expected = [[-1, 0, 0, 1, -2, 0]]
-    assert net.pool_integer(windows, "average")[0, 0].tolist() == expected
-    real = torch.from_numpy(windows / 128.0)
-    assert (net.pool_real(real, "average", exact=True)[0, 0] * 128).tolist() == expected
+    sums = torch.tensor([-7, -3, 3, 7, -8, 1])
+    windows = torch.zeros((1, 1, 2, 12))
+    windows[0, 0, 0, ::2] = sums / 128
+    pooled = net.pool_real(windows, "average", exact=True)
+    assert (pooled[0, 0] * 128).tolist() == [[-1, 0, 0, 1, -2, 0]]
 
 
 def test_pooling_leaves_an_odd_edge_out():
-    data = np.arange(25).reshape(1, 1, 5, 5)
-    assert net.pool_integer(data, "max")[0, 0].tolist() == [[6, 8], [16, 18]]
-    assert net.pool_integer(data, None) is data
+    data = torch.arange(25.0).reshape(1, 1, 5, 5)
+    assert net.pool_real(data, "max", exact=True)[0, 0].tolist() == [[6, 8], [16, 18]]
+    assert net.pool_real(data, None, exact=True) is data
 
 
 def test_rounding_is_half_up_with_a_straight_gradient():
@@ -159,16 +195,14 @@ def trained():
     return network, dataset
 
 
-def test_quantised_torch_is_the_integer_model_to_the_bit(trained):
+def test_trained_network_is_the_chip_to_the_bit(trained, tmp_path):
     network, dataset = trained
-    layers = net.to_integers(network)
-    with torch.no_grad():
-        real = network.eval()(net.real_images(dataset.images))
-    steps = real.double() * 2.0 ** (14 - layers[-1].shift)  # real logit = acc * 2**shift / 2**14
-    exact = net.integer_logits(layers, dataset.images)
-    assert exact.dtype == np.int32 and exact.shape == (210, 3)
-    assert np.array_equal(steps.numpy(), exact)
-    assert accuracy(network, dataset) == integer_accuracy(layers, dataset) > 0.5
+    write_network(tmp_path, net.to_integers(network), dataset, TINY, 0.0)
+    machine = read_machine(tmp_path)
+    few = dataset.images[:60]
+    assert np.array_equal(chip_outputs(machine, few), torch_outputs(network, few))
+    counted = evaluate(machine, dataset.images, dataset.labels, jobs=1)
+    assert accuracy(network, dataset) == counted.of(range(3)) > 0.5
 
 
 def test_exported_integers_are_in_range(trained):
@@ -229,7 +263,9 @@ def test_sample_gives_the_expected_output(written):
     sample, expected = np.load(out / "sample.npy"), np.load(out / "expected.npy")
     assert sample.dtype == np.int64 and sample.shape == (1, 24, 24)
     assert expected.dtype == np.int32 and expected.shape == (3,)
-    assert np.array_equal(net.integer_logits(result.layers, sample[np.newaxis])[0], expected)
+    network = torch_network(result.layers, sample.shape)
+    assert np.array_equal(torch_outputs(network, sample[np.newaxis])[0], expected)
+    assert np.array_equal(chip_outputs(read_machine(out), sample[np.newaxis])[0], expected)
 
 
 def test_log_is_what_was_reported(written):
@@ -238,7 +274,28 @@ def test_log_is_what_was_reported(written):
     assert "holdout_class=2" in lines[0] and "seed=1" in lines[0]
     assert f"exact {result.exact_accuracy:.4f}" in lines[-2]
     assert result.quantised_accuracy == result.exact_accuracy
-    assert not list(out.glob("*.partial"))
+    assert sorted(file.name for file in out.iterdir()) == FILES
+
+
+def test_a_run_that_fails_leaves_what_was_there(written, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise InputError("no power")
+
+    (tmp_path / "network.yaml").write_text("kept")
+    monkeypatch.setattr(pretraining, "evaluate", fail)
+    with pytest.raises(InputError, match="no power"):
+        pretrain(f"npz:{written[0].parent / 'bars.npz'}", tmp_path, TINY, [].append)
+    assert [file.name for file in tmp_path.iterdir()] == ["network.yaml"]
+    assert (tmp_path / "network.yaml").read_text() == "kept"
+
+
+def test_a_network_that_the_chip_cannot_hold_is_not_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "train_in_two_phases", None)
+    images, labels = np.zeros((15, 1, 128, 128), np.int8), np.arange(15) % 3
+    np.savez(tmp_path / "large.npz", x=images, y=labels)
+    with pytest.raises(HardwareLimit, match="XXX"):
+        pretrain(f"npz:{tmp_path / 'large.npz'}", tmp_path / "out", TINY, [].append)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_same_recipe_gives_the_same_network(written, tmp_path):
@@ -260,6 +317,43 @@ def test_yaml_names_every_layer(written):
     assert ["CHW" in entry for entry in entries] == [True] + [False] * 4
     assert "avg_pool: 2" in entries[3] and "in_dim: [24, 24]" in entries[0]
     assert "flatten: true\n    output_width: 32" in entries[4]
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The integers of networks/fashion, by torch's own reader of checkpoints."""
+    state = torch.load(fashion.CHECKPOINT, weights_only=True)["state_dict"]
+    layers = []
+    for shape in (*net.CONVOLUTIONS, net.ConvolutionShape(net.LINEAR_NAME, 10, None, 0)):
+        weight, bias, shift = (
+            state[f"{shape.name}.{part}"].numpy()
+            for part in ("op.weight", "op.bias", "output_shift")
+        )
+        integers = [weight.astype(np.int8), (bias / net.UNIT).astype(np.int8)]
+        assert np.array_equal(integers[0], weight) and np.array_equal(integers[1] * 128.0, bias)
+        layers.append(
+            net.IntegerLayer(shape.name, *integers, int(shift.item()), shape.pool, shape.pad)
+        )
+    return tuple(layers)
+
+
+def test_shipped_network_is_the_same_in_torch_and_on_the_chip(shipped):
+    network, machine = torch_network(shipped, (1, 28, 28)), fashion.machine()
+    images = load_dataset("fashion", "test").images[::80]
+    assert len(images) == 50
+    assert np.array_equal(chip_outputs(machine, images), torch_outputs(network, images))
+    sample = np.load(fashion.DIRECTORY / "sample.npy")[np.newaxis]
+    expected = np.load(fashion.DIRECTORY / "expected.npy")[np.newaxis]
+    assert np.array_equal(chip_outputs(machine, sample), expected)
+    assert np.array_equal(torch_outputs(network, sample), expected)
+
+
+def test_shipped_files_are_what_a_run_writes(shipped):
+    text = pretraining.network_text(shipped, "fashion-mnist", (1, 28, 28))
+    assert text == fashion.CONFIG.read_text(encoding="utf-8")
+    log = (fashion.DIRECTORY / "training.log").read_text(encoding="utf-8").splitlines()
+    result = pretraining.PretrainResult(shipped, 0.9266, 0.9258, 0.9258)
+    assert log[-2:] == list(pretraining.summary(result))
 
 
 def test_held_out_class_is_never_seen():
