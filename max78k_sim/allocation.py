@@ -162,10 +162,10 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
     for layer in order:
         if twins[layer.index] is None:
             shape = kernel_shape(network, layer)
-            start = first_fit(network, layer, kernel_map, shape.words)
-            columns = start + np.flatnonzero(occupied_words(layer, shape))
+            needed = np.flatnonzero(occupied_words(layer, shape))
+            start = first_fit(network, layer, kernel_map, shape.words, needed)
             processors = np.array(set_bits(layer.processors))
-            kernel_map[np.ix_(processors, columns)] = layer.index
+            kernel_map[np.ix_(processors, start + needed)] = layer.index
             placed[layer.index] = start, shape, None
     for layer in network.layers:
         twin = twins[layer.index]
@@ -192,18 +192,26 @@ def find_twin(network: Network, layer: Layer) -> int | None:
     return None
 
 
-def first_fit(network: Network, layer: Layer, kernel_map: np.ndarray, words: int) -> int:
-    """The lowest multiple of four from which ``words`` words are free in every processor."""
+def first_fit(
+    network: Network, layer: Layer, kernel_map: np.ndarray, words: int, needed: np.ndarray
+) -> int:
+    """The lowest multiple of four from which ``words`` words are free in every processor.
+
+    The words ``needed`` are free too: where lanes are unused before the first output processor,
+    kernels reach past ``words``.  The vendor's generator does not look there; a place that it
+    would overwrite is passed over.
+    """
     rows = kernel_map[list(set_bits(layer.processors))]
     taken = (rows != FREE).any(axis=0)
-    for start in range(0, len(taken) - words + 1, COLUMN):
-        if not taken[start : start + words].any():
+    length = max(words, int(needed.max()) + 1)
+    for start in range(0, len(taken) - length + 1, COLUMN):
+        if not taken[start : start + words].any() and not taken[start + needed].any():
             return start
     free = int((~taken).sum())
     raise fault(
         network,
         layer,
-        f"kernels take {words} kernel words in each of {layer.processors.bit_count()} processors, "
+        f"kernels take {length} kernel words in each of {layer.processors.bit_count()} processors, "
         f"but of {len(taken)} only {free} are free in all of them (no run is long enough); "
         "use fewer channels, narrower weights (quantization: 4), or other processors",
     )

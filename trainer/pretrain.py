@@ -1,30 +1,35 @@
 """Pretrain a network on a host and write it, as int8, in the vendor's own file formats.
 
 First in float with batch normalisation, then on the chip's grid (see pretrain_network.py), where
-torch computes the very integers that the chip does.  The exported network is counted once more
-with integers alone, and the two accuracies are reported side by side.
+torch computes the very integers that the chip does.  The files are then read back into the
+simulated chip, which is counted once more, and the two accuracies are reported side by side.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from max78k_sim.errors import InputError
+from max78k_sim.errors import InputError, Max78kError
+from max78k_sim.loading import load_network
+from max78k_sim.machine import Machine
+from max78k_sim.program import compile_network
 from trainer.datasets import Dataset, load_dataset, without_shipped_images
+from trainer.evaluation import evaluate
 from trainer.pretrain_network import (
     POOL_SIZE,
+    UNIT,
     IntegerLayer,
-    bias_steps,
     build_network,
     functional,
-    integer_logits,
     nn,
     quantise,
     real_images,
@@ -178,12 +183,27 @@ def pretrain(
     train, test = training_parts(data, recipe.holdout_class)
     tell(f"torch {torch.__version__}: pretrain({data!r}, recipe={recipe})")
     tell(f"{len(train)} training images {train.images.shape[1:]}, {len(test)} test images")
-    result = train_in_two_phases(train, test, recipe, tell)
-    digest = hashlib.sha256(b"".join(x.weight.tobytes() + x.bias.tobytes() for x in result.layers))
-    tell(f"shifts {[layer.shift for layer in result.layers]}, sha256 {digest.hexdigest()}")
-    export(directory, result, test, recipe)
-    write_whole(directory / "training.log", lambda file: file.write_text("\n".join(lines) + "\n"))
+    check_that_the_chip_holds(train, recipe)
+    layers, reached = train_in_two_phases(train, test, recipe, tell)
+    with TemporaryDirectory(suffix=".partial", dir=directory) as partial:
+        exact = export(Path(partial), layers, test, recipe, reached["quantised"])
+        result = PretrainResult(layers, reached["float"], reached["quantised"], exact)
+        for line in summary(result):
+            tell(line)
+        Path(partial, "training.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for file in sorted(Path(partial).iterdir()):  # all are whole, so no reader meets half a one
+            file.replace(directory / file.name)
     return result
+
+
+def summary(result: PretrainResult) -> tuple[str, str]:
+    """The log's last lines: the accuracies, and what makes two networks the same."""
+    digest = hashlib.sha256(b"".join(x.weight.tobytes() + x.bias.tobytes() for x in result.layers))
+    return (
+        f"float {result.float_accuracy:.4f}, quantised {result.quantised_accuracy:.4f}, "
+        f"exact {result.exact_accuracy:.4f}",
+        f"shifts {[layer.shift for layer in result.layers]}, sha256 {digest.hexdigest()}",
+    )
 
 
 def training_parts(data: str, holdout_class: int | None) -> tuple[Dataset, Dataset]:
@@ -209,8 +229,11 @@ def training_parts(data: str, holdout_class: int | None) -> tuple[Dataset, Datas
 
 def train_in_two_phases(
     train: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str], None]
-) -> PretrainResult:
-    """Float epochs with batch normalisation, then epochs on the chip's grid; tells every epoch."""
+) -> tuple[tuple[IntegerLayer, ...], dict[str, float]]:
+    """Float epochs with batch normalisation, then epochs on the chip's grid; tells every epoch.
+
+    Returns the layers, and the test accuracy at the end of each phase, float and quantised.
+    """
     torch.set_num_threads(recipe.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(recipe.seed)
@@ -227,60 +250,82 @@ def train_in_two_phases(
         for epoch, loss in enumerate(losses, 1):
             reached[phase] = accuracy(network, test)
             tell(f"{phase} epoch {epoch}/{epochs}: loss {loss:.4f}, test {reached[phase]:.4f}")
-    layers = to_integers(network)
-    exact = integer_accuracy(layers, test)
-    tell(f"float {reached['float']:.4f}, quantised {reached['quantised']:.4f}, exact {exact:.4f}")
-    return PretrainResult(layers, reached["float"], reached["quantised"], exact)
-
-
-def integer_accuracy(layers: tuple[IntegerLayer, ...], dataset: Dataset) -> float:
-    """Share of images whose largest output is their label's."""
-    return float((integer_logits(layers, dataset.images).argmax(axis=1) == dataset.labels).mean())
+    return to_integers(network), reached
 
 
 # ---- files --------------------------------------------------------------------------------------
 
 
-def export(directory: Path, result: PretrainResult, test: Dataset, recipe: Recipe) -> None:
-    """Write the network, its integers, and one test image with its exact output."""
-    sample = test.images[0]
-    expected = integer_logits(result.layers, sample[np.newaxis])[0]
-    saved = checkpoint(result, recipe)
-    network = network_text(result.layers, test.name, sample.shape)
-    write_whole(directory / "network.yaml", lambda file: file.write_text(network))
-    write_whole(directory / "checkpoint.pth.tar", lambda file: torch.save(saved, file))
-    write_whole(directory / "sample.npy", lambda file: save_array(file, sample.astype(np.int64)))
-    write_whole(directory / "expected.npy", lambda file: save_array(file, expected))
+def check_that_the_chip_holds(dataset: Dataset, recipe: Recipe) -> None:
+    """Raise, before the training and not after it, what the chip has against such a network."""
+    network = build_network(dataset.images.shape[1:], len(dataset.class_names))
+    quantise(network)
+    with TemporaryDirectory() as trial:
+        write_network(Path(trial), to_integers(network), dataset, recipe, 0.0)
+        try:
+            read_machine(Path(trial))
+        except Max78kError as error:
+            message = f"images {dataset.images.shape[1:]}: {error.message}"
+            raise type(error)(message) from None
 
 
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and rename, so that a reader never meets half of it."""
-    partial = file.with_name(file.name + ".partial")
-    write(partial)
-    partial.replace(file)
+def export(
+    directory: Path,
+    layers: tuple[IntegerLayer, ...],
+    test: Dataset,
+    recipe: Recipe,
+    share: float,
+) -> float:
+    """Write the network, and one test image with the output that the chip gives for it.
+
+    ``share``: the accuracy noted in the checkpoint.  Returns the accuracy of the chip as these
+    files make it, 0 to 1.
+    """
+    write_network(directory, layers, test, recipe, share)
+    machine = read_machine(directory)
+    np.save(directory / "sample.npy", test.images[0].astype(np.int64))
+    np.save(directory / "expected.npy", machine.run(test.images[0]).reshape(-1))
+    counted = evaluate(machine, test.images, test.labels, jobs=recipe.threads)
+    return counted.of(range(len(test.class_names)))
 
 
-def save_array(file: Path, array: np.ndarray) -> None:
-    """One .npy; np.save would put .npy behind another ending if it were given the name."""
-    with file.open("wb") as stream:
-        np.save(stream, array)
+def write_network(
+    directory: Path,
+    layers: tuple[IntegerLayer, ...],
+    dataset: Dataset,
+    recipe: Recipe,
+    share: float,
+) -> None:
+    """network.yaml and checkpoint.pth.tar, for images such as the data set's."""
+    text = network_text(layers, dataset.name, dataset.images.shape[1:])
+    (directory / "network.yaml").write_text(text, encoding="utf-8")
+    torch.save(checkpoint(layers, recipe, share), directory / "checkpoint.pth.tar")
 
 
-def checkpoint(result: PretrainResult, recipe: Recipe) -> dict:
+def read_machine(directory: Path) -> Machine:
+    """The chip with the network that ``write_network`` wrote, by nothing but its files."""
+    network = load_network(directory / "network.yaml", directory / "checkpoint.pth.tar")
+    machine = Machine()
+    machine.load(compile_network(network))
+    return machine
+
+
+def checkpoint(layers: tuple[IntegerLayer, ...], recipe: Recipe, share: float) -> dict:
     """The vendor's quantised checkpoint: float32 tensors that hold integers.
 
     A bias stands there times 128.  The linear layer's shift gives its scale (real weight =
     weight * 2**shift / 128); the chip does not use it, since a 32-bit output is never shifted.
+    ``share``: the accuracy to note, 0 to 1.
     """
     state: OrderedDict[str, torch.Tensor] = OrderedDict()
-    for layer in result.layers:
+    for layer in layers:
         settings = {"output_shift": layer.shift, "weight_bits": 8, "bias_bits": 8,
                     "quantize_activation": 1, "adjust_output_shift": 0}  # fmt: skip
         for key, setting in settings.items():
             state[f"{layer.name}.{key}"] = torch.tensor([float(setting)])
         state[f"{layer.name}.op.weight"] = torch.from_numpy(layer.weight.astype(np.float32))
-        state[f"{layer.name}.op.bias"] = torch.from_numpy(bias_steps(layer).astype(np.float32))
-    percent = round(100 * result.exact_accuracy, 2)
+        state[f"{layer.name}.op.bias"] = torch.from_numpy(layer.bias.astype(np.float32) * UNIT)
+    percent = round(100 * share, 2)
     return {
         "epoch": recipe.float_epochs + recipe.quantised_epochs,
         "arch": ARCHITECTURE,
@@ -298,7 +343,7 @@ def network_text(
     layers: tuple[IntegerLayer, ...], dataset_name: str, image_shape: tuple[int, ...]
 ) -> str:
     """The vendor's YAML; outputs alternate between two places in data memory."""
-    dataset = "FashionMNIST" if "fashion" in dataset_name else dataset_name
+    dataset = "FashionMNIST" if "fashion" in dataset_name else json.dumps(dataset_name)
     channels, rows, columns = image_shape
     lines = [
         "# Written by max78k pretrain; the weights are in checkpoint.pth.tar.",

@@ -1,4 +1,4 @@
-"""A small network as integers, and the same network as torch trains it.
+"""A small network that torch trains on the chip's grid, and its layers as the chip's integers.
 
 Real numbers are the chip's integers over 128, times the layer's power of two for weights:
 activation a = q / 128 and weight w = q * 2**shift / 128, the bias in the weight's scale.  All of
@@ -59,75 +59,6 @@ class IntegerLayer:
     shift: int  # total output shift; a linear layer's only says its scale
     pool: str | None = None
     pad: int = 0
-
-
-# ---- the exact integer model --------------------------------------------------------------------
-
-
-def pool_integer(data: np.ndarray, pool: str | None) -> np.ndarray:
-    """2x2 pooling with stride 2 of int64 [sample, channel, row, column]; an odd edge is left out.
-
-    The average truncates toward zero: -7 / 4 is -1.
-    """
-    if pool is None:
-        return data
-    rows, columns = data.shape[2] // POOL_SIZE, data.shape[3] // POOL_SIZE
-    even = data[:, :, : rows * POOL_SIZE, : columns * POOL_SIZE]
-    windows = even.reshape(*data.shape[:2], rows, POOL_SIZE, columns, POOL_SIZE)
-    if pool == "max":
-        return windows.max(axis=(3, 5))
-    total = windows.sum(axis=(3, 5))
-    return np.sign(total) * (np.abs(total) // (POOL_SIZE * POOL_SIZE))
-
-
-def convolve_integer(data: np.ndarray, layer: IntegerLayer) -> np.ndarray:
-    """Accumulators int64 [sample, out, row, column] of a padded 3x3 correlation and its bias.
-
-    The products are summed in float64, which is exact below 2**53.
-    """
-    edge = (layer.pad, layer.pad)
-    padded = np.pad(data.transpose(0, 2, 3, 1), ((0, 0), edge, edge, (0, 0))).astype(np.float64)
-    rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
-    taps = [padded[:, y : y + rows, x : x + columns] for y, x in np.ndindex(3, 3)]
-    matrix = layer.weight.transpose(2, 3, 1, 0).reshape(-1, len(layer.weight))  # [tap and in, out]
-    total = np.concatenate(taps, axis=3) @ matrix.astype(np.float64)
-    return total.transpose(0, 3, 1, 2).astype(np.int64) + bias_steps(layer)[:, None, None]
-
-
-def bias_steps(layer: IntegerLayer) -> np.ndarray:
-    """The bias as the accumulator sees it: int64 [out]."""
-    return layer.bias.astype(np.int64) * UNIT
-
-
-def requantise(accumulator: np.ndarray, shift: int) -> np.ndarray:
-    """floor(accumulator * 2**shift / 128 + 1/2), clipped to int8 and then to ReLU's 0..127."""
-    right = 7 - shift
-    half = 1 << (right - 1) if right > 0 else 0
-    return np.clip((accumulator + half) >> max(right, 0) << max(-right, 0), 0, HIGHEST)
-
-
-def integer_features(
-    layers: tuple[IntegerLayer, ...], images: np.ndarray, chunk: int = 50
-) -> np.ndarray:
-    """What the linear layer sees of int8 [sample, channel, row, column]: int8 [sample, feature]."""
-    parts = []
-    for start in range(0, len(images), chunk):
-        data = images[start : start + chunk].astype(np.int64)
-        for layer in layers[:-1]:
-            data = requantise(convolve_integer(pool_integer(data, layer.pool), layer), layer.shift)
-        parts.append(data.reshape(len(data), -1).astype(np.int8))
-    return np.concatenate(parts)
-
-
-def integer_logits(layers: tuple[IntegerLayer, ...], images: np.ndarray) -> np.ndarray:
-    """The network's raw 32-bit outputs, int32 [sample, class]."""
-    linear = layers[-1]
-    features = integer_features(layers, images).astype(np.int64)
-    total = features @ linear.weight.astype(np.int64).T + bias_steps(linear)
-    return total.astype(np.int32)
-
-
-# ---- the same network for torch -----------------------------------------------------------------
 
 
 class RoundHalfUp(torch.autograd.Function):

@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from max78k_sim import placement
 from max78k_sim.allocation import FREE, allocate
 from max78k_sim.errors import HardwareLimit, InputError
+from max78k_sim.memory import Memory
 from max78k_sim.network import Network, Parameters
+from max78k_sim.program import compile_network
 from tests.builders import FIRST, network_of, one_layer, two_layers
 
 SQUARE = replace(FIRST, out_channels=2, output_processors=3)  # reads what it writes
@@ -65,6 +68,22 @@ def test_kernel_shapes(fields, expected):
     assert shape is not None
     actual = (shape.taps, shape.passes, shape.lanes_before, shape.span, shape.count, shape.words)
     assert actual == expected
+
+
+def test_kernels_do_not_lie_in_words_that_unused_lanes_push_another_into():
+    """Found at random: reserved words were free, the words behind them were not."""
+    first = replace(FIRST, out_channels=2, output_processors=1 << 24 | 1 << 15)
+    second = replace(first, name="second", processors=1 << 24 | 1 << 15, out_channels=1)
+    second = replace(second, output_processors=1 << 15)
+    network = network_of(replace(first, in_channels=1, processors=1 << 24), second)
+    plan = allocate(network)
+    memory = Memory(network.device)
+    for write in compile_network(network).writes:
+        memory.write(write.address, write.words)
+    for layer, parameters in zip(network.layers, network.parameters, strict=True):
+        assert parameters is not None
+        kernel = placement.read(memory, plan.placement(layer.index, "kernel"))
+        np.testing.assert_array_equal(kernel, parameters.kernel)
 
 
 def test_biases_go_where_the_least_is():
