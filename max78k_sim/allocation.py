@@ -83,6 +83,12 @@ class Plan:
         found = (bias_warning(layer, plan) for layer, plan in pairs)
         return tuple(warning for warning in found if warning)
 
+    def positions(self, layer: Layer) -> np.ndarray:
+        """int64 [channel]: output position of each output channel; see LayerTrace."""
+        shape = self.layers[layer.index].kernel
+        channels = np.arange(layer.out_channels)
+        return channels if shape is None else out_positions(layer, shape, channels)
+
     @cached_property
     def kernel_words_used(self) -> int:
         """72-bit kernel words that some layer owns."""
@@ -95,17 +101,19 @@ def allocate(network: Network) -> Plan:
     kernel_map, kernels = place_kernels(network)
     biases = place_biases(network, groups)
     layers = tuple(
-        LayerPlan(*kernels[layer.index], *biases.get(layer.index, (None, 0)))
+        LayerPlan(*kernels.get(layer.index, (0, None, None)), *biases.get(layer.index, (None, 0)))
         for layer in network.layers
     )
     placements = {}
     for layer, plan in zip(network.layers, layers, strict=True):
-        placements[layer.name, "input"] = input_placement(network, layer)
+        if not layer.streaming and not (network.fifo and layer.index == 0):
+            placements[layer.name, "input"] = input_placement(network, layer)
         if plan.kernel:
             placements[layer.name, "kernel"] = kernel_placement(network, layer, plan)
         if plan.bias_group is not None:
             placements[layer.name, "bias"] = bias_placement(network, layer, plan)
-        placements[layer.name, "output"] = output_placement(network, layer)
+        if not network.streams_into_next(layer):
+            placements[layer.name, "output"] = output_placement(network, layer)
     return Plan(network.device, network, layers, groups, kernel_map, placements)
 
 
@@ -139,7 +147,8 @@ def kernel_shape(network: Network, layer: Layer) -> KernelShape:
     if layer.flatten:  # outputs that do not exist are not counted
         missing = out_passes * len(processors) - layer.out_channels
         positions, count = positions - missing, count - missing
-    taps = layer.kernel_shape[0] * layer.kernel_shape[1]
+    kernel_rows, kernel_columns = layer.hardware.kernel_shape
+    taps = kernel_rows * kernel_columns
     per_byte = 8 // layer.weight_bits
     kernels = positions * passes
     padding = kernels % per_byte * taps * (per_byte - 1)
@@ -156,8 +165,9 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
     kernel = network.device.region("kernel")
     kernel_map = np.full((kernel.groups * kernel.units, kernel.entries), FREE, np.int16)
     everywhere = (1 << network.device.limits.processors) - 1
-    order = sorted(network.layers, key=lambda layer: layer.processors != everywhere)
-    twins = {layer.index: find_twin(network, layer) for layer in network.layers}
+    weighted = [layer for layer in network.layers if layer.has_kernels]
+    order = sorted(weighted, key=lambda layer: layer.processors != everywhere)
+    twins = {layer.index: find_twin(network, layer) for layer in weighted}
     placed: dict[int, tuple] = {}
     for layer in order:
         if twins[layer.index] is None:
@@ -167,7 +177,7 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
             processors = np.array(set_bits(layer.processors))
             kernel_map[np.ix_(processors, start + needed)] = layer.index
             placed[layer.index] = start, shape, None
-    for layer in network.layers:
+    for layer in weighted:
         twin = twins[layer.index]
         if twin is not None:
             placed[layer.index] = placed[twin][0], kernel_shape(network, layer), twin
@@ -185,7 +195,7 @@ def find_twin(network: Network, layer: Layer) -> int | None:
             theirs is not None
             and other.weight_bits == layer.weight_bits
             and other.processors == layer.processors
-            and other.kernel_shape == layer.kernel_shape
+            and other.hardware.kernel_shape == layer.hardware.kernel_shape
             and np.array_equal(theirs.kernel, mine.kernel)
         ):
             return other.index
@@ -227,13 +237,40 @@ def occupied_words(layer: Layer, shape: KernelShape) -> np.ndarray:
     channels = np.arange(layer.out_channels if layer.flatten else out_passes * each)
     stream = kernel_stream(layer, shape, channels)
     filler = out_passes * each - len(channels)
+    if not layer.flatten:  # sub-byte kernels are written in groups that fill a byte
+        groups = out_passes * -(-each * shape.bits // 8)
+        filler = (groups * 8 // shape.bits - out_passes * each) * shape.passes
+        filler = filler * shape.bits // 8 * shape.taps
     end = -(-(int(stream.max()) + 1 + filler) // KERNEL_BYTES)
     dummy, remainder = divmod(shape.dummy_bytes, KERNEL_BYTES)
     used = np.zeros(max(end, shape.words + dummy), bool)
     used[np.unique(stream // KERNEL_BYTES)] = True
     used[dummy : dummy + bool(remainder)] = True
     used[int(stream.max()) // KERNEL_BYTES : end if layer.flatten else len(used)] = True
+    spread = loader_words(layer, shape)
+    if spread:
+        used = np.append(used, np.zeros(max(0, spread[-1] + 1 - len(used)), bool))
+        used[spread] = True
     return used
+
+
+def loader_words(layer: Layer, shape: KernelShape) -> list[int]:
+    """Words that the vendor's loader touches where the output map has gaps: it skips one for each.
+
+    They are reserved too, so that the layers after lie where the vendor's do; which of its words
+    holds which kernel is right only where a kernel fills a word.
+    """
+    targets = set_bits(layer.output_processors)
+    if targets[-1] + 1 - targets[0] == len(targets) or layer.flatten or shape.bits != 8:
+        return []
+    words: list[int] = []
+    word = used = 0
+    for before, target in zip((targets[0] - 1, *targets), targets, strict=False):
+        word += target - before - 1
+        end = used + shape.passes * shape.taps
+        words += range(word, word + -(-end // KERNEL_BYTES))
+        word, used = word + end // KERNEL_BYTES, end % KERNEL_BYTES
+    return sorted(set(words))
 
 
 def kernel_stream(layer: Layer, shape: KernelShape, channels: np.ndarray) -> np.ndarray:
@@ -275,21 +312,26 @@ def kernel_placement(network: Network, layer: Layer, plan: LayerPlan) -> Placeme
         base=kernel.address(*np.divmod(processors, kernel.units)) - kernel.base,
         code=(pixel * in_passes + channel // each) * shape.bits,
     )
-    rows, columns = layer.kernel_shape
-    window: tuple[Axis, ...] = (
-        axis("row", rows, tap=np.arange(rows)[::-1] * columns),
-        axis("column", columns, tap=np.arange(columns)[::-1]),
-    )
     return Placement(
         layer.name,
         "kernel",
         layer.kernel_tensor_shape,
         layer.weight_bits,
-        (outputs, inputs, *window)[: len(layer.kernel_tensor_shape)],
+        (outputs, inputs, *window_axes(layer, shape))[: len(layer.kernel_tensor_shape)],
         origin=kernel.base,
         origin_code=first * 8,
         origin_tap=tap_start,
         taps=shape.taps,
+    )
+
+
+def window_axes(layer: Layer, shape: KernelShape) -> tuple[Axis, Axis]:
+    """The axes of the taps: each of the user's taps at its place in the hardware's kernel."""
+    rows, columns = layer.kernel_shape
+    taps = np.array(layer.hardware.taps).reshape(rows, columns)
+    return (
+        axis("row", rows, tap=shape.taps - 1 - taps[:, 0]),
+        axis("column", columns, tap=taps[0, 0] - taps[0]),
     )
 
 
@@ -324,7 +366,7 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
                     InputError,
                 )
         lanes_before = set_bits(layer.output_processors)[0] % share
-        length = layer.out_channels + lanes_before * layer.out_passes[0]
+        length = layer.out_channels + lanes_before * layer.out_passes[0] + unused_bias(layer)
         rank = -1 if layer.flatten else 0 if len(allowed) == 1 else size - length
         wanted.append((rank, layer, allowed, length))
     placed = {}
@@ -342,13 +384,18 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
     return placed
 
 
+def unused_bias(layer: Layer) -> int:
+    """A streaming first layer skips one byte of its bias.  Matches the vendor's generator."""
+    return int(layer.streaming and layer.index == 0)
+
+
 def bias_placement(network: Network, layer: Layer, plan: LayerPlan) -> Placement:
     """One byte in each word, output channels in order, after the unused lanes."""
     bias = network.device.region("bias")
     shape = plan.kernel
     assert shape is not None and plan.bias_group is not None
     channels = np.arange(layer.out_channels)
-    start = plan.bias_start + shape.lanes_before * layer.out_passes[0]
+    start = plan.bias_start + shape.lanes_before * layer.out_passes[0] + unused_bias(layer)
     outputs = axis("out", layer.out_channels, base=channels * bias.entry_stride)
     origin = bias.address(plan.bias_group, 0, start)
     return Placement(layer.name, "bias", (layer.out_channels,), 8, (outputs,), origin=origin)
@@ -387,23 +434,28 @@ def output_placement(network: Network, layer: Layer) -> Placement:
     passes, each = layer.out_passes
     channel = np.arange(layer.out_channels)
     base = data_base(network, np.array(set_bits(layer.output_processors))[channel % each])
-    return data_placement(layer, "output", base, channel // each, (rows, columns), passes)
+    step = passes * (layer.write_gap + 1)
+    return data_placement(
+        layer, "output", base, channel // each * (layer.write_gap + 1), (rows, columns), step
+    )
 
 
 def input_placement(network: Network, layer: Layer) -> Placement:
     """As the layer before writes it, or CHW: a channel's pixels in consecutive bytes."""
     rows, columns = layer.in_size
     passes, each = layer.in_passes
-    channel = np.arange(layer.in_channels)
+    operand, channel = np.divmod(np.arange(layer.in_channels * layer.operands), layer.in_channels)
     base = data_base(network, np.array(set_bits(layer.processors))[channel % each])
     if not layer.big_data:
-        return data_placement(layer, "input", base, channel // each, (rows, columns), passes)
+        word = channel // each * layer.operands + operand
+        step = passes * layer.operands
+        return data_placement(layer, "input", base, word, (rows, columns), step)
     pieces = (
-        axis("channel", layer.in_channels, base=base),
+        axis("channel", len(channel), base=base),
         axis("row", rows, base=np.arange(rows) * columns),
         axis("column", columns, base=np.arange(columns)),
     )
-    shape = (layer.in_channels, rows, columns)
+    shape = (len(channel), rows, columns)
     return Placement(layer.name, "data", shape, 8, pieces, origin=layer.in_offset)
 
 
@@ -411,20 +463,24 @@ def data_placement(
     layer: Layer,
     kind: str,
     base: np.ndarray,
-    each_pass: np.ndarray,
+    word: np.ndarray,
     size: tuple[int, int],
-    passes: int,
+    step: int,
 ) -> Placement:
-    """[channel, row, column] in data memory; ``base`` holds instance and lane of each channel."""
+    """[channel, row, column] in data memory.
+
+    For each channel, ``base`` holds its instance and lane (bytes), ``word`` its word in a pixel; a
+    pixel takes ``step`` words (of 8-bit data; four times as many of 32-bit data).
+    """
     wide = kind == "output" and layer.output_bits == 32
     lane = base & 3
-    pass_bytes = 16 if wide else 4
-    base = base - lane + (4 * lane if wide else lane) + each_pass * pass_bytes
+    word_bytes = 16 if wide else 4
+    base = base - lane + (4 * lane if wide else lane) + word * word_bytes
     rows, columns = size
     pieces = (
         axis("channel", len(base), base=base),
-        axis("row", rows, base=np.arange(rows) * columns * passes * pass_bytes),
-        axis("column", columns, base=np.arange(columns) * passes * pass_bytes),
+        axis("row", rows, base=np.arange(rows) * columns * step * word_bytes),
+        axis("column", columns, base=np.arange(columns) * step * word_bytes),
     )
     offset = layer.out_offset if kind == "output" else layer.in_offset
     shape = (len(base), rows, columns)

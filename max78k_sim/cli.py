@@ -39,6 +39,8 @@ def network_options(parser: argparse.ArgumentParser, checkpoint: bool | None = T
     )
     group.add_argument("--output-width", type=int, choices=(8, 32), help="of the last layer")
     group.add_argument("--stop-after", metavar="L", type=int, help="last layer to use")
+    group.add_argument("--fifo", action="store_true", help="the input comes through the FIFOs")
+    group.add_argument("--fast-fifo", action="store_true", help="... through the fast FIFO")
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -102,6 +102,7 @@ class Limits:
     """Numbers that networks are checked against."""
 
     layers: int
+    stream_layers: int
     processors: int
     processors_per_group: int
     processors_per_instance: int
@@ -128,6 +129,7 @@ class Device:
     regions: tuple[Region, ...] = field(repr=False)
     layer_registers: tuple[Register, ...] = field(repr=False)
     global_registers: tuple[Register, ...] = field(repr=False)
+    fifo_registers: tuple[Register, ...] = field(repr=False)
     limits: Limits = field(repr=False)
     executes: bool  # whether Machine knows this chip's behaviour, or only its addresses
     notes: tuple[str, ...] = field(default=())

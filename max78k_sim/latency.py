@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .allocation import Plan, kernel_shape
 from .network import Layer, Network
+from .program import timeslots
 
 ACCELERATOR_HERTZ = 50_000_000  # the vendor's default: a 100 MHz clock, divided by 2
 PROCESSOR_HERTZ = 100_000_000  # Cortex-M4
@@ -38,36 +39,87 @@ class Latency:
         return self.total + OVERHEAD_CYCLES
 
 
-def layer_cycles(network: Network, layer: Layer) -> int:
-    """Cycles of one layer.  Matches the vendor's generator (conv2d and linear, not streaming).
+def layer_cycles(network: Network, layer: Layer, kernel_start: int = 0) -> int:
+    """Cycles of one layer.  Matches the vendor's generator; a streamed layer is its estimate.
 
-    The layer visits every pixel of its padded input once.  For every input pass it reads the
-    pooling window (padding: one cycle) and stores the result in a line of the buffer; a pixel that
-    completes no output takes one cycle more; one that does takes a cycle for each output channel,
-    gaps of the processor map included.  A flattening layer visits its pixels like a 1x1 kernel, and
-    takes a cycle more where the registers have to say "flatten".
+    ``kernel_start``: the layer's first kernel word, which counts only where the element-wise
+    operation comes before the pooling.
     """
-    kernel = kernel_shape(network, layer)
     passes = layer.in_passes[0]
-    outputs_a_pixel = kernel.count // kernel.passes
-    rows, columns = layer.pooled_size
-    out_rows, out_columns = layer.pooled_size if layer.flatten else layer.out_size
-    pixels, outputs = rows * columns, out_rows * out_columns
-    padded = (rows + 2 * layer.padding) * (columns + 2 * layer.padding)
+    window = layer.pool[0] * layer.pool[1]
+    if layer.pool_first:  # a cycle for every value read, one to store what came of it
+        padding, data, repeats = 2 * layer.operands, layer.operands * (window + 1), 1
+    else:
+        padding, data, repeats = 2, layer.operands * window + 1, passes
+    if layer.has_kernels:
+        cycles = convolution_cycles(network, layer, passes * padding, passes * data, repeats)
+        if not layer.pool_first and (passes > 1 or layer.operands > 1):
+            cycles += reread_pixels(layer) * kernel_start
+    else:
+        rows, columns = layer.pooled_size
+        twice = layer.out_passes[0] > 1 and window > 1
+        passes = 2 * passes - 1 if twice else passes
+        cycles = rows * columns * passes * (data + timeslots(layer))
+    return -(-3 * cycles // 2) if layer.streaming else cycles
 
-    reading_pixels = pixels * passes * (layer.pool[0] * layer.pool[1] + 1)
-    reading_padding = (padded - pixels) * passes * 2
-    filling = padded - outputs
-    computing = outputs * passes * outputs_a_pixel
-    one_output = out_rows if passes == outputs_a_pixel == 1 else 0  # a cycle more for each row
+
+def convolution_cycles(
+    network: Network, layer: Layer, padding: int, data: int, repeats: int
+) -> int:
+    """Row by row: rows of padding, rows that fill the line buffer, rows that give output.
+
+    ``padding`` and ``data``: cycles to take in a pixel of either kind; a pixel that completes no
+    output takes one more.
+    """
+    hardware, kernel = layer.hardware, kernel_shape(network, layer)
+    double = 2 if hardware.op == "convtranspose2d" else 1
+    rows, columns = (double * size for size in hardware.pooled_size)
+    out_columns = columns if layer.flatten else hardware.out_size[1]
+    (row_pad, column_pad), (kernel_rows, kernel_columns) = hardware.padding, hardware.kernel_shape
+    outputs, passes = kernel.count // kernel.passes, layer.in_passes[0]
+
+    edges = column_pad * (padding + 1)
+    before, after = kernel_columns - 1 - column_pad, out_columns - column_pad
+
+    def taken(pixel: int) -> int:
+        """A row whose pixels give output, but for the first ones."""
+        inside = repeats * (before * (pixel + 1) + after * pixel)
+        return edges + inside + column_pad * padding
+
+    def filling(pixel: int) -> int:
+        """A row before there is any output."""
+        return 2 * edges + repeats * columns * (pixel + 1)
+
+    computing = passes * out_columns * outputs + (outputs if outputs * passes == 1 else 0)
+    fill_rows = kernel_rows - 1 - row_pad
     flattening = layer.flatten and kernel.passes > network.device.limits.passes
-    return reading_pixels + reading_padding + filling + computing + one_output + flattening
+    return (
+        row_pad * filling(padding)
+        + fill_rows * filling(data)
+        + (rows - fill_rows) * (taken(data) + computing)
+        + row_pad * (taken(padding) + computing)
+        + flattening
+    )
+
+
+def reread_pixels(layer: Layer) -> int:
+    """Pixels on padded edges for which kernels are read again; see ``kernel_start``."""
+    rows, columns = layer.pooled_size
+    (row_pad, column_pad) = layer.hardware.padding
+    kernel_rows, kernel_columns = layer.hardware.kernel_shape
+    down = (rows + 2 * row_pad - kernel_columns + 1) * column_pad
+    across = (columns + 2 * column_pad - kernel_rows + 1) * row_pad
+    return down + across - row_pad * column_pad
 
 
 def latency(source: Plan | Network) -> Latency:
-    """Cycles of a network; it needs neither weights nor a plan."""
-    network = source.network if isinstance(source, Plan) else source
-    return Latency(tuple(layer_cycles(network, layer) for layer in network.layers))
+    """Cycles of a network; without a plan, kernels are taken to start at word 0."""
+    if isinstance(source, Plan):
+        pairs = zip(source.network.layers, source.layers, strict=True)
+        return Latency(
+            tuple(layer_cycles(source.network, layer, plan.kernel_start) for layer, plan in pairs)
+        )
+    return Latency(tuple(layer_cycles(source, layer) for layer in source.layers))
 
 
 def milliseconds(cycles: float, hertz: float = ACCELERATOR_HERTZ) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
-from .errors import InputError, NotEmulated
-from .network import Layer, Network, Parameters, passes_of
-from .yaml_keys import BUILT_OPERATIONS
+from .errors import HardwareLimit, InputError, NotEmulated
+from .network import NETWORK_INPUT, Layer, Network, Parameters, passes_of
+from .yaml_keys import BUILT_OPERATIONS, ELTWISE_OPERATIONS
 from .yaml_reader import Description, LayerDescription, read_description
 
 if TYPE_CHECKING:
@@ -36,12 +36,18 @@ DATASET_SHAPES = {
 
 @dataclass(frozen=True)
 class Options:
-    """The vendor's command-line switches that change the network."""
+    """The vendor's command-line switches that change the network.
+
+    ``no_bias``: layers whose bias is ignored; ``output_width``: bits of the last layer's output;
+    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives.
+    """
 
     avg_pool_rounding: bool = False
     no_bias: tuple[int, ...] = ()
     output_width: int | None = None
     stop_after: int | None = None
+    fifo: bool = False
+    fast_fifo: bool = False
 
 
 def load_network(
@@ -50,21 +56,22 @@ def load_network(
     device: str | Device = "MAX78000",
     *,
     input_shape: tuple[int, int, int] | None = None,
-    avg_pool_rounding: bool = False,
-    no_bias: tuple[int, ...] = (),
-    output_width: int | None = None,
-    stop_after: int | None = None,
+    **switches,
 ) -> Network:
     """Read a network from the vendor's files.
 
     ``config_file``: the vendor's YAML; ``checkpoint_file``: ``.pth.tar`` (also ``.xz``) or
     ``.npz``, None to look at addresses only; ``input_shape``: (channels, rows, columns) where the
-    description does not say.  The last four are the vendor's --avg-pool-rounding, --no-bias (layer
-    numbers), --output-width and --stop-after.  Raises InputError, HardwareLimit or NotEmulated.
+    description does not say.  ``switches`` are the vendor's, with underscores: the fields of
+    ``Options``.  Raises InputError, HardwareLimit or NotEmulated.
     """
+    unknown = set(switches) - {field.name for field in fields(Options)}
+    if unknown:
+        known = ", ".join(field.name for field in fields(Options))
+        raise TypeError(f"load_network has no switch {sorted(unknown)}; there are: {known}")
     description = read_description(config_file)
     checkpoint = read_checkpoint(checkpoint_file) if checkpoint_file is not None else None
-    options = Options(avg_pool_rounding, tuple(no_bias), output_width, stop_after)
+    options = Options(**switches)
     return build_network(description, checkpoint, find_device(device), input_shape, options)
 
 
@@ -98,8 +105,8 @@ def simulate_program(program: Program, sample: np.ndarray) -> dict[str, np.ndarr
     machine.prepare(sample)
     for write in program.start:
         machine.memory.write(write.address, write.words)
-    outputs = {f"layer{trace.layer}": machine.read_output(trace.layer) for trace in machine.steps()}
-    outputs["final"] = machine.read_output(len(program.plan.layers) - 1)
+    outputs = {f"layer{trace.layer}": machine.output_of(trace) for trace in machine.steps()}
+    outputs["final"] = outputs[f"layer{len(program.plan.layers) - 1}"]
     return outputs
 
 
@@ -142,16 +149,12 @@ def build_network(
     layers: list[Layer] = []
     parameters: list[Parameters | None] = []
     for index, entry in enumerate(entries):
-        following = description.layers[index + 1] if index + 1 < len(description.layers) else None
-        before = layers[-1] if layers else None
+        context = Context(description, index, tuple(layers), stored[index], input_shape, options)
         try:
-            shape = read_shape(description, entry, before, stored[index], input_shape)
-            layer = build_layer(
-                description, index, following, before, stored[index], shape, options
-            )
+            layer = build_layer(context)
             parameters.append(fit_parameters(layer, stored[index], index in options.no_bias))
             layers.append(layer)
-        except (InputError, NotEmulated) as error:
+        except (InputError, HardwareLimit, NotEmulated) as error:
             if error.file is not None:
                 raise
             message = f"layer {index}: {error.message}"
@@ -162,6 +165,8 @@ def build_network(
         tuple(layers),
         tuple(parameters),
         options.avg_pool_rounding,
+        options.fifo or options.fast_fifo,
+        options.fast_fifo,
         description.file,
     )
 
@@ -187,17 +192,20 @@ def assign_parameters(
     stored: list[LayerParameters | None] = [None] * total
     if checkpoint is None:
         return stored
+    weightless = ("passthrough", *ELTWISE_OPERATIONS)
+    weighted = [n for n in range(total) if description.layers[n].get("op") not in weightless]
     for number, item in enumerate(checkpoint.layers):
-        index = number if item.index is None else item.index
-        if index < total:  # a checkpoint may hold more layers than the description uses
-            stored[index] = item
+        if item.index is None and number < len(weighted):
+            stored[weighted[number]] = item
+        elif item.index is not None and item.index < total:
+            stored[item.index] = item
         elif item.index is not None:
             raise InputError(
                 f"weights '{item.name}' have no layer: {description.file} describes {total} layers",
                 file=checkpoint.file,
             )
     for index in range(count):
-        if stored[index] is None:
+        if stored[index] is None and index in weighted:
             ended = f" ({checkpoint.ended_by})" if checkpoint.ended_by else ""
             name = layer_name(description.layers[index], index)
             raise InputError(
@@ -214,23 +222,101 @@ def layer_name(entry: LayerDescription, index: int) -> str:
     return entry.get("name", f"layer{index}")
 
 
-def read_shape(
-    description: Description,
-    entry: LayerDescription,
-    before: Layer | None,
-    stored: LayerParameters | None,
-    input_shape: tuple[int, int, int] | None,
-) -> tuple[int, int, int]:
-    """(channels, rows, columns) that a layer reads."""
-    if before is not None:
-        shape: Any = before.out_channels, *before.out_size
-    else:
-        dataset = str(description.get("dataset")).lower()
-        shape = input_shape or DATASET_SHAPES.get(dataset)
-    channels = entry.get("in_channels") or (shape[0] if shape else None)
-    size = entry.get("in_dim") or (tuple(shape[1:]) if shape else None)
-    if channels is None and stored is not None and stored.kernel.ndim == 4:
-        channels = stored.kernel.shape[1]
+@dataclass(frozen=True)
+class Context:
+    """What one layer is built from: its entry, the layers before it, and its stored weights."""
+
+    description: Description
+    index: int
+    built: tuple[Layer, ...]
+    stored: LayerParameters | None
+    input_shape: tuple[int, int, int] | None
+    options: Options
+
+    @property
+    def entry(self) -> LayerDescription:
+        """The layer's keys."""
+        return self.description.layers[self.index]
+
+    @property
+    def following(self) -> LayerDescription | None:
+        """The keys of the next layer."""
+        layers = self.description.layers
+        return layers[self.index + 1] if self.index + 1 < len(layers) else None
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the last layer that is used."""
+        return self.following is None or self.index == self.options.stop_after
+
+    @property
+    def op(self) -> str:
+        """Main operation; an element-wise one alone is a pass-through."""
+        op = self.entry.get("op", "conv2d")
+        return "passthrough" if op in ELTWISE_OPERATIONS else op
+
+    @property
+    def eltwise(self) -> str | None:
+        """Element-wise operation, alone or before the main one."""
+        op = self.entry.get("op", "conv2d")
+        return op if op in ELTWISE_OPERATIONS else self.entry.get("eltwise")
+
+    @property
+    def operands(self) -> int:
+        """Operands of the element-wise operation; 1 without one."""
+        if self.eltwise is None and "operands" in self.entry.values:
+            raise InputError("operands without an element-wise operation; add eltwise: add")
+        return self.entry.get("operands", 2) if self.eltwise else 1
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Layer indices of in_sequences; empty where the layer before is read."""
+        return tuple(self.layer_index(item) for item in self.entry.get("in_sequences", ()))
+
+    def layer_index(self, item: int | str) -> int:
+        """A layer by number or name; -1 or "input" for the sample."""
+        if isinstance(item, int):
+            return item
+        names = [layer.name.lower() for layer in self.built]
+        if item.lower() == "input":
+            return NETWORK_INPUT
+        if item.lower() not in names:
+            raise InputError(f"in_sequences: no earlier layer has the name '{item}'")
+        return names.index(item.lower())
+
+    def source_shape(self, index: int) -> tuple[int, int, int] | None:
+        """(channels, rows, columns) that a layer wrote, or of the sample where it is known."""
+        if index >= 0:
+            if index >= len(self.built):
+                raise InputError(
+                    f"in_sequences {index}: only layers 0 to {self.index - 1} are before"
+                )
+            return self.built[index].out_channels, *self.built[index].out_size
+        dataset = str(self.description.get("dataset")).lower()
+        return self.input_shape or DATASET_SHAPES.get(dataset)
+
+
+def read_shape(context: Context) -> tuple[int, int, int]:
+    """(channels of one operand, rows, columns) that a layer reads.
+
+    Several inputs of one operand are concatenated: channels, or pixels where sizes differ.
+    """
+    entry, sources = context.entry, context.inputs or (context.index - 1,)
+    shapes = [context.source_shape(index) for index in sources]
+    known = [shape for shape in shapes if shape is not None]
+    channels = entry.get("in_channels")
+    size = entry.get("in_dim")
+    if len(known) == len(shapes):
+        first = known[0]
+        same = all(shape[1:] == first[1:] for shape in known)
+        if size is None and not same:
+            raise InputError(
+                f"in_sequences of different sizes {[shape[1:] for shape in known]}; give in_dim"
+            )
+        size = size or first[1:]
+        channels = channels or read_channels(context, known, same)
+    if channels is None and context.stored is not None and context.stored.kernel.ndim == 4:
+        channels = context.stored.kernel.shape[1]
     if channels is None or size is None:
         raise InputError(
             "the input shape is not known; add in_channels and in_dim to the first layer, for "
@@ -239,62 +325,104 @@ def read_shape(
     return channels, *size
 
 
-def build_layer(
-    description: Description,
-    index: int,
-    following: LayerDescription | None,
-    before: Layer | None,
-    stored: LayerParameters | None,
-    shape: tuple[int, int, int],
-    options: Options,
-) -> Layer:
+def read_channels(context: Context, shapes: list[tuple[int, int, int]], same: bool) -> int:
+    """Channels of one operand: concatenated, or those of the first input."""
+    if context.operands > 1:
+        if len(shapes) > 1 or context.index:
+            return shapes[0][0]
+        if shapes[0][0] % context.operands:
+            raise InputError(
+                f"an input of {shapes[0][0]} channels for {context.operands} operands; it has so "
+                "many channels for each operand, for example "
+                f"{context.operands * -(-shapes[0][0] // context.operands)}"
+            )
+        return shapes[0][0] // context.operands
+    return sum(shape[0] for shape in shapes) if same else shapes[0][0]
+
+
+def build_layer(context: Context) -> Layer:
     """One Layer in the user's units; limits are checked by Network."""
-    entry = description.layers[index]
-    op = entry.get("op", "conv2d")
+    entry, op, stored = context.entry, context.op, context.stored
     if op not in BUILT_OPERATIONS:
         raise NotEmulated(f"the operation {op} is not emulated yet")
     if "processors" not in entry.values:
         raise InputError("'processors' is missing, for example processors: 0x000000000000000f")
-    stride = entry.get("pool_stride", (1, 1))
-    if stride[0] != stride[1]:
-        raise InputError(f"pool_stride {list(stride)}: rows and columns have the same stride")
-    kernel_shape = (1, 1) if op == "linear" else entry.get("kernel_size", (3, 3))
-    flatten = entry.get("flatten", False)
-    pixels = shape[1] * shape[2] if flatten else 1
-    taps = kernel_shape[0] * kernel_shape[1]
-    out_channels = read_out_channels(entry, following, stored, shape[0] * pixels * taps)
+    channels, rows, columns = read_shape(context)
+    before = context.built[-1] if context.built else None
     weight_bits = entry.get("quantization") or (stored.weight_bits if stored else None) or 8
-    final = following is None or index == options.stop_after
+    out_channels = read_out_channels(context, (channels, rows, columns))
     output_bits = entry.get("output_width", 8)
-    if options.output_width is not None and final:
-        output_bits = options.output_width
+    if context.options.output_width is not None and context.final:
+        output_bits = context.options.output_width
+    check_fixed(context)
+    pool, stride = read_pool(context)
+    kernels = op != "passthrough"
     return Layer(
-        index=index,
-        name=layer_name(entry, index),
+        index=context.index,
+        name=layer_name(entry, context.index),
         op=op,
-        in_channels=shape[0],
+        in_channels=channels,
         out_channels=out_channels,
-        in_size=shape[1:],
+        in_size=(rows, columns),
         processors=entry.get("processors"),
-        output_processors=read_output_processors(
-            description, index, following, final, out_channels
-        ),
-        kernel_shape=kernel_shape,
-        padding=entry.get("pad", 0 if op == "linear" else 1),
-        pool=entry.get("max_pool") or entry.get("avg_pool") or (1, 1),
+        output_processors=read_output_processors(context, out_channels),
+        kernel_shape=read_kernel_shape(context),
+        padding=entry.get("pad", 0 if op in ("linear", "passthrough") else 1),
+        pool=pool,
         pool_average="avg_pool" in entry.values and "max_pool" not in entry.values,
-        stride=stride[0],
+        stride=stride,
         activation=entry.get("activate"),
-        output_shift=read_shift(entry, stored) + 8 - weight_bits,
+        output_shift=read_shift(entry, stored) + 8 - weight_bits if kernels else 0,
         weight_bits=weight_bits,
         output_bits=output_bits,
         in_offset=entry.get("in_offset", before.out_offset if before else 0),
         out_offset=entry.get("out_offset", 0),
         big_data=entry.get("data_format", False),
-        flatten=flatten,
+        flatten=entry.get("flatten", False),
+        inputs=context.inputs,
+        operands=context.operands,
+        eltwise=context.eltwise,
+        pool_first=entry.get("pool_first", True),
+        write_gap=entry.get("write_gap", 0),
+        dilation=entry.get("dilation", (1, 1))[0],
+        streaming=entry.get("streaming", False),
+        after_streaming=before is not None and before.streaming,
         bias_groups=entry.get("bias_group"),
         line=entry.line,
     )
+
+
+def check_fixed(context: Context) -> None:
+    """Keys that the chip gives one value to."""
+    upsampling = context.op == "convtranspose2d"
+    for key, right in (
+        ("stride", (2, 2) if upsampling else (1, 1)),
+        ("output_pad", 1 if upsampling else 0),
+    ):
+        given = context.entry.get(key, right)
+        if given != right:
+            shown = list(given) if isinstance(given, tuple) else given
+            only = right[0] if isinstance(right, tuple) else right
+            raise HardwareLimit(f"{key} {shown} of {context.op}; the chip has {key}: {only}")
+
+
+def read_pool(context: Context) -> tuple[tuple[int, int], int]:
+    """(pooling rows and columns, stride); a 1-D layer has one of each."""
+    entry = context.entry
+    pool = entry.get("max_pool") or entry.get("avg_pool") or (1, 1)
+    stride = entry.get("pool_stride", (1, 1))
+    if context.op == "conv1d":
+        return (pool[0], 1), stride[0]
+    if stride[0] != stride[1]:
+        raise InputError(f"pool_stride {list(stride)}: rows and columns have the same stride")
+    return pool, stride[0]
+
+
+def read_kernel_shape(context: Context) -> tuple[int, int]:
+    """The key, or the operation's default."""
+    if context.op in ("linear", "passthrough"):
+        return 1, 1
+    return context.entry.get("kernel_size", (9, 1) if context.op == "conv1d" else (3, 3))
 
 
 def read_shift(entry: LayerDescription, stored: LayerParameters | None) -> int:
@@ -304,21 +432,22 @@ def read_shift(entry: LayerDescription, stored: LayerParameters | None) -> int:
     return (stored.output_shift if stored else None) or 0
 
 
-def read_out_channels(
-    entry: LayerDescription,
-    following: LayerDescription | None,
-    stored: LayerParameters | None,
-    weights_of_output: int,
-) -> int:
+def read_out_channels(context: Context, shape: tuple[int, int, int]) -> int:
     """From the key, the weights, or (without a checkpoint) the processors that take the output."""
+    entry, stored, following = context.entry, context.stored, context.following
     if "out_channels" in entry.values:
         return entry.get("out_channels")
+    if context.op == "passthrough":
+        return shape[0]
     if stored is not None:
-        count, rest = divmod(stored.kernel.size, weights_of_output)
+        rows, columns = read_kernel_shape(context)
+        pixels = shape[1] * shape[2] if entry.get("flatten", False) else 1
+        each = shape[0] * pixels * rows * columns  # weights of one output
+        count, rest = divmod(stored.kernel.size, each) if each > 0 else (0, 0)
         if rest or not count:
             raise InputError(
                 f"weights '{stored.name}' of shape {stored.kernel.shape} do not fit: one output "
-                f"takes {weights_of_output} weights; check in_channels, kernel_size and flatten"
+                f"takes {each} weights; check in_channels, kernel_size and flatten"
             )
         return count
     if following is not None and "in_channels" in following.values:
@@ -329,17 +458,11 @@ def read_out_channels(
     return map_key.bit_count()
 
 
-def read_output_processors(
-    description: Description,
-    index: int,
-    following: LayerDescription | None,
-    final: bool,
-    out_channels: int,
-) -> int:
+def read_output_processors(context: Context, out_channels: int) -> int:
     """The layer's own map, the next layer's processors, the global map, or from processor 0 up."""
-    entry = description.layers[index]
-    if final and "output_map" in description.values:
-        return description.get("output_map")
+    entry, following = context.entry, context.following
+    if context.final and "output_map" in context.description.values:
+        return context.description.get("output_map")
     if "output_processors" in entry.values:
         return entry.get("output_processors")
     if following is not None and "processors" in following.values:
@@ -351,9 +474,11 @@ def fit_parameters(
     layer: Layer, stored: LayerParameters | None, no_bias: bool
 ) -> Parameters | None:
     """Stored weights in the layer's own shape, checked against its weight width."""
-    if stored is None:
+    if stored is None or not layer.has_kernels:
         return None
     shape = layer.kernel_tensor_shape
+    if layer.op == "convtranspose2d" and stored.index is None:  # PyTorch's layout
+        stored = replace(stored, kernel=np.flip(stored.kernel, (2, 3)).swapaxes(0, 1))
     if stored.kernel.size != np.prod(shape):
         raise InputError(
             f"weights '{stored.name}' have shape {stored.kernel.shape}; {layer.name} takes {shape}"

@@ -15,8 +15,23 @@ from .device import Device
 from .errors import HardwareLimit, InputError, NotEmulated
 
 ACTIVATIONS = (None, "relu", "abs")
-KERNEL_SHAPES = {"conv2d": ((1, 1), (3, 3)), "linear": ((1, 1),)}  # per operation, what fits
-PADDINGS = {"conv2d": (0, 1, 2), "linear": (0,)}
+KERNEL_SHAPES = {  # per operation, what fits
+    "conv2d": ((1, 1), (3, 3)),
+    "conv1d": tuple((taps, 1) for taps in range(1, 10)),
+    "convtranspose2d": ((3, 3),),
+    "linear": ((1, 1),),
+    "passthrough": ((1, 1),),
+}
+PADDINGS = {
+    "conv2d": (0, 1, 2),
+    "conv1d": (0, 1, 2),
+    "convtranspose2d": (0, 1, 2),
+    "linear": (0,),
+    "passthrough": (0,),
+}
+ELTWISE = ("sub", "add", "or", "xor")  # in the order of the register's code
+NETWORK_INPUT = -1  # in Layer.inputs: the sample
+STRETCHED_TAPS = 9  # a dilated conv1d that spans fewer taps is a conv1d with zeros between them
 
 
 def set_bits(mask: int) -> tuple[int, ...]:
@@ -37,13 +52,32 @@ def passes_of(channels: int, processors: int = 64, share: int = 4) -> tuple[int,
 
 
 @dataclass(frozen=True)
+class Lowering:
+    """A layer as the hardware runs it, where that differs from what the user asked for.
+
+    ``taps``: for each of the user's taps, row major, its tap of the hardware's kernel.
+    ``skipped``: output pixels that are written before ``out_offset`` and mean nothing.
+    """
+
+    op: str
+    in_size: tuple[int, int]
+    pooled_size: tuple[int, int]
+    out_size: tuple[int, int]
+    kernel_shape: tuple[int, int]
+    padding: tuple[int, int]
+    taps: tuple[int, ...]
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer as the user described it.
 
-    Sizes are (rows, columns); ``in_size`` is before pooling; offsets are bytes within each
-    data-memory instance; ``processors`` and ``output_processors`` are 64-bit maps;
-    ``output_shift`` is the total shift (a checkpoint's value plus 8 - weight_bits).
-    ``in_channels`` of a flattening layer counts channels before flattening.
+    Sizes are (rows, columns), a 1-D length is (length, 1); ``in_size`` is before pooling; offsets
+    are bytes within each data-memory instance; ``processors`` and ``output_processors`` are 64-bit
+    maps; ``output_shift`` is the total shift (a checkpoint's value plus 8 - weight_bits).
+    ``in_channels`` of a flattening layer counts channels before flattening, of an element-wise one
+    the channels of one operand.  ``inputs`` are layer indices, NETWORK_INPUT for the sample.
     """
 
     index: int
@@ -67,12 +101,22 @@ class Layer:
     out_offset: int = 0
     big_data: bool = False
     flatten: bool = False
+    inputs: tuple[int, ...] = ()
+    operands: int = 1
+    eltwise: str | None = None
+    pool_first: bool = True
+    write_gap: int = 0
+    dilation: int = 1
+    streaming: bool = False
+    after_streaming: bool = False  # the layer before streams
     bias_groups: tuple[int, ...] | None = None
     line: int | None = None  # of the description file
 
     @property
     def pooled_size(self) -> tuple[int, int]:
-        """(rows, columns) after pooling; a stride without pooling subsamples."""
+        """(rows, columns) after pooling; a stride without pooling subsamples.  1-D: rows only."""
+        if self.op == "conv1d":
+            return (self.in_size[0] + self.stride - self.pool[0]) // self.stride, 1
         rows, columns = (
             (size + self.stride - window) // self.stride
             for size, window in zip(self.in_size, self.pool, strict=True)
@@ -82,13 +126,49 @@ class Layer:
     @property
     def out_size(self) -> tuple[int, int]:
         """(rows, columns) of the output."""
+        rows, columns = self.pooled_size
         if self.flatten:
             return 1, 1
-        rows, columns = (
-            size + 2 * self.padding - kernel + 1
-            for size, kernel in zip(self.pooled_size, self.kernel_shape, strict=True)
-        )
-        return rows, columns
+        if self.op == "conv1d":
+            return rows + 2 * self.padding - self.dilation * (self.kernel_shape[0] - 1), 1
+        if self.op == "convtranspose2d":
+            return 2 * rows - 2 * self.padding + 2, 2 * columns - 2 * self.padding + 2
+        kernel_rows, kernel_columns = self.kernel_shape
+        padding = 2 * self.padding
+        return rows + padding - kernel_rows + 1, columns + padding - kernel_columns + 1
+
+    @cached_property
+    def hardware(self) -> Lowering:
+        """The layer as the hardware runs it.  Matches the vendor's generator."""
+        span = self.dilation * (self.kernel_shape[0] - 1)
+        taps = tuple(range(self.kernel_shape[0] * self.kernel_shape[1]))
+        sizes = self.in_size, self.pooled_size, self.out_size
+        if self.op == "conv1d" and self.dilation > 1 and span < STRETCHED_TAPS:
+            stretched = tuple(self.dilation * tap for tap in taps)
+            return Lowering("conv1d", *sizes, (span + 1, 1), (self.padding, 0), stretched)
+        if self.op == "conv1d" and self.dilation > 1:  # a column of a 3x3 over a folded image
+            folded = -(-self.in_size[0] // self.dilation), self.dilation
+            skipped = self.dilation if len(taps) == 3 else 0
+            column = tuple(3 * (row + (len(taps) == 2)) + 1 for row in taps)
+            return Lowering("conv2d", folded, folded, folded, (3, 3), (1, 1), column, skipped)
+        if self.op == "convtranspose2d":
+            around = 2 - self.padding
+            return Lowering(self.op, *sizes, self.kernel_shape, (around, around), taps)
+        streams = self.streaming or self.after_streaming
+        if streams and self.op == "conv2d" and self.kernel_shape == (1, 1):  # the centre of a 3x3
+            return Lowering("conv2d", *sizes, (3, 3), (1, 1), (4,))
+        padding = self.padding, 0 if self.op == "conv1d" else self.padding
+        return Lowering(self.op, *sizes, self.kernel_shape, padding, taps)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Layers that are read, NETWORK_INPUT for the sample; by default the one before."""
+        return self.inputs or (self.index - 1,)
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the layer has weights; a pass-through layer has none."""
+        return self.op != "passthrough"
 
     @property
     def pixels(self) -> int:
@@ -115,12 +195,16 @@ class Layer:
         """[out, in, row, column]; [out, feature] of a linear or flattening layer."""
         if self.op == "linear" or self.flatten:
             return self.out_channels, self.features
+        if self.op == "conv1d":
+            return self.out_channels, self.in_channels, self.kernel_shape[0]
         return self.out_channels, self.in_channels, *self.kernel_shape
 
     @property
     def multiplications(self) -> int:
         """Multiply-accumulate operations of one inference."""
         rows, columns = self.out_size
+        if not self.has_kernels:
+            return 0
         taps = self.kernel_shape[0] * self.kernel_shape[1]
         return self.out_channels * self.features * taps * rows * columns
 
@@ -130,13 +214,14 @@ class Layer:
         rows, columns = self.in_size
         if self.big_data:
             return -(-rows * columns // 4) * 4
-        return rows * columns * self.in_passes[0] * 4
+        return rows * columns * self.in_passes[0] * self.operands * 4
 
     @property
     def out_bytes(self) -> int:
         """Bytes that the output takes in each data-memory instance."""
-        rows, columns = self.out_size
-        return rows * columns * self.out_passes[0] * 4 * self.output_bits // 8
+        rows, columns = self.hardware.out_size
+        pixels = rows * columns - self.hardware.skipped
+        return pixels * self.out_passes[0] * 4 * self.output_bits // 8
 
 
 @dataclass(frozen=True)
@@ -160,6 +245,8 @@ class Network:
     layers: tuple[Layer, ...]
     parameters: tuple[Parameters | None, ...]
     average_rounding: bool = False
+    fifo: bool = False  # the input comes through the FIFOs
+    fast_fifo: bool = False  # ... through the one of the RISC-V core
     file: str | None = None
 
     def __post_init__(self):
@@ -179,11 +266,16 @@ class Network:
             raise InputError(f"{self.name} has no layer {name!r}; its layers are: {names}")
         return self.by_name[name]
 
+    def streams_into_next(self, layer: Layer) -> bool:
+        """Whether a layer's output is read as it appears, and never lies whole in memory."""
+        following = layer.index + 1
+        return following < len(self.layers) and self.layers[following].streaming
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, rows, columns) of a sample."""
         first = self.layers[0]
-        return (first.in_channels, *first.in_size)
+        return (first.in_channels * first.operands, *first.in_size)
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -273,7 +365,11 @@ def check_sizes(network: Network, layer: Layer) -> None:
     if layer.kernel_shape not in KERNEL_SHAPES[layer.op]:
         allowed = ", ".join(f"{rows}x{columns}" for rows, columns in KERNEL_SHAPES[layer.op])
         raise fault(network, layer, f"kernel_size {layer.kernel_shape}: {layer.op} takes {allowed}")
-    if layer.padding >= max(layer.kernel_shape):
+    if (
+        layer.has_kernels
+        and layer.op != "convtranspose2d"
+        and layer.padding >= max(layer.kernel_shape)
+    ):
         raise fault(
             network, layer, f"pad {layer.padding} with a {layer.kernel_shape} kernel: use pad: 0"
         )
@@ -348,9 +444,11 @@ def check_memory(network: Network, layer: Layer) -> None:
     """Whether input and output fit their data-memory instances."""
     data = network.device.region("data")
     size = data.entries * data.entry_stride
+    in_bytes = 0 if layer.streaming else layer.in_bytes
+    out_bytes = 0 if network.streams_into_next(layer) else layer.out_bytes
     for field, offset, length in (
-        ("in_offset", layer.in_offset, layer.in_bytes),
-        ("out_offset", layer.out_offset, layer.out_bytes),
+        ("in_offset", layer.in_offset, in_bytes),
+        ("out_offset", layer.out_offset, out_bytes),
     ):
         if offset < 0 or offset % 4:
             raise fault(
@@ -394,19 +492,130 @@ def check_big_data(network: Network, layer: Layer) -> None:
         raise fault(network, layer, message, NotEmulated)
 
 
-def check_chain(network: Network, layer: Layer) -> None:
-    """Each layer reads what the layer before wrote."""
-    if layer.index == 0:
+def check_inputs(network: Network, layer: Layer) -> None:
+    """Each layer reads earlier layers, as many values as they wrote, and 8-bit ones."""
+    if not layer.inputs and layer.index:
+        before = network.layers[layer.index - 1]
+        wrote = (before.out_channels, *before.out_size)
+        reads = (layer.in_channels, *layer.in_size)
+        if layer.eltwise:
+            fits = reads[0] * layer.operands * reads[1] * reads[2] <= wrote[0] * wrote[1] * wrote[2]
+        else:
+            fits = reads[0] == wrote[0] and reads[1] * reads[2] == wrote[1] * wrote[2]
+        if not fits:
+            raise fault(
+                network,
+                layer,
+                f"reads {reads} (channels, rows, columns); {before.name} writes {wrote}",
+            )
+    for number in layer.sources:
+        if not NETWORK_INPUT <= number < layer.index:
+            raise fault(
+                network,
+                layer,
+                f"in_sequences {number}: layers are executed in order, so it is -1 (the input) to "
+                f"{layer.index - 1}",
+                InputError,
+            )
+        if number >= 0 and network.layers[number].output_bits != 8:
+            raise fault(
+                network,
+                network.layers[number],
+                "output_width 32 is for a last layer; remove it",
+                InputError,
+            )
+
+
+def check_operands(network: Network, layer: Layer) -> None:
+    """Element-wise operations."""
+    if not layer.eltwise:
         return
-    before = network.layers[layer.index - 1]
-    wrote = (before.out_channels, *before.out_size)
-    reads = (layer.in_channels, *layer.in_size)
-    if wrote != reads:
+    if not 2 <= layer.operands <= 16:
+        raise fault(network, layer, f"operands {layer.operands}; an element-wise layer has 2 to 16")
+    if layer.op == "conv1d":
         raise fault(
-            network, layer, f"reads {reads} (channels, rows, columns); {before.name} writes {wrote}"
+            network, layer, "an element-wise operation with a Conv1d; use a layer of its own"
         )
-    if before.output_bits != 8:
-        raise fault(network, before, "output_width 32 is for the last layer; remove it", InputError)
+    if not layer.pool_first and layer.operands > 2 and layer.pool != (1, 1):
+        raise fault(network, layer, f"pool_first: false with {layer.operands} operands; at most 2")
+
+
+def check_passthrough(network: Network, layer: Layer) -> None:
+    """A layer without kernels."""
+    if layer.has_kernels:
+        return
+    for field, value in (
+        ("activate", layer.activation),
+        ("output_shift", layer.output_shift),
+        ("flatten", layer.flatten),
+    ):
+        if value:
+            raise fault(network, layer, f"{field} in a pass-through layer; remove it")
+    if layer.output_bits != 8:
+        raise fault(network, layer, "output_width 32 in a pass-through layer; it writes 8 bits")
+    if layer.pool != (1, 1) and layer.in_passes[0] > 1 and layer.pooled_size != (1, 1):
+        raise fault(
+            network,
+            layer,
+            f"pooling of {layer.in_channels} channels to {layer.pooled_size}: more than 64 are "
+            "pooled to 1x1 only, or in the layer of a convolution",
+        )
+    for group in range(4):
+        reads = layer.processors >> 16 * group & 0xFFFF
+        writes = layer.output_processors >> 16 * group & 0xFFFF
+        packed = (1 << reads.bit_count()) - 1
+        if writes >> (set_bits(writes) or (0,))[0] != packed:
+            raise fault(
+                network,
+                layer,
+                f"output_processors 0x{layer.output_processors:016x}: a pass-through layer packs "
+                f"the channels of each quadrant; for quadrant {group} use 0x{packed:04x}",
+                InputError,
+            )
+
+
+def check_dilation(network: Network, layer: Layer) -> None:
+    """Dilation: Conv1d only; beyond nine taps as a column of a 3x3 over a folded input."""
+    if layer.dilation == 1:
+        return
+    if layer.op != "conv1d":
+        raise fault(network, layer, f"dilation {layer.dilation} of {layer.op}; only Conv1d has one")
+    taps = layer.kernel_shape[0]
+    if taps == 1:
+        raise fault(network, layer, "dilation of a kernel of one tap; remove it")
+    if layer.hardware.op == "conv1d":
+        return
+    if taps > 3:
+        most = (STRETCHED_TAPS - 1) // (taps - 1)
+        raise fault(
+            network, layer, f"dilation {layer.dilation} of {taps} taps; at most {most}, or 3 taps"
+        )
+    if layer.padding or layer.pool != (1, 1) or layer.stride != 1:
+        raise fault(
+            network, layer, f"padding or pooling with dilation {layer.dilation}; use neither"
+        )
+    before = 4 * layer.hardware.skipped * layer.out_passes[0]
+    if layer.out_offset < before:
+        raise fault(
+            network,
+            layer,
+            f"out_offset 0x{layer.out_offset:x}: dilation {layer.dilation} writes "
+            f"0x{before:x} bytes before it; use 0x{before:x} or more",
+        )
+
+
+def check_streaming(network: Network, layer: Layer) -> None:
+    """Streaming: from the first layer on, through a FIFO, eight layers at most."""
+    if not layer.streaming:
+        return
+    if not network.fifo:
+        raise fault(network, layer, "streaming: true needs FIFOs; add --fifo", InputError)
+    if layer.index and not network.layers[layer.index - 1].streaming:
+        raise fault(network, layer, "streaming: true after a layer that does not stream")
+    if layer.index >= network.device.limits.stream_layers:
+        raise fault(network, layer, f"at most {network.device.limits.stream_layers} layers stream")
+    if layer.flatten:
+        raise fault(network, layer, "flatten and streaming in one layer")
 
 
 LAYER_RULES = (
@@ -415,5 +624,9 @@ LAYER_RULES = (
     check_arithmetic,
     check_memory,
     check_big_data,
-    check_chain,
+    check_inputs,
+    check_passthrough,
+    check_dilation,
+    check_streaming,
+    check_operands,
 )

@@ -14,15 +14,19 @@ from . import layer_config, packing
 from .allocation import LayerPlan, Plan, allocate
 from .device import Device
 from .errors import InputError, NotEmulated
-from .network import Layer, Network, set_bits
+from .network import ELTWISE, Layer, Network, set_bits
 
+FAST_FIFO_THRESHOLD = 10  # words; the vendor's value
+STREAM_MARGIN = 2  # words that the generator lets a streamed layer wait longer
+NEXT_INSTANCE = 1 << 13  # write-pointer step to the next data-memory instance
 MEMORY_TIMING = 0x40E  # the vendor's value; no functional effect
 STAGES = ("init", "configure", "weights", "bias", "start")
 
 # The order in which the vendor's generator configures a layer.
 CONFIGURE_ORDER = (
     "RCNT", "CCNT", "PRCNT", "PCCNT", "STRIDE", "WPTR_BASE", "WPTR_TOFF", "WPTR_MOFF", "WPTR_CHOFF",
-    "RPTR_BASE", "LCTL0", "LCTL1", "MCNT", "ONED", "TPTR", "POST", "EN",
+    "RPTR_BASE", "LCTL0", "LCTL1", "MCNT", "ONED", "TPTR", "POST", "EN", "STRM0", "STRM1", "FBUF",
+    "IFRM",
 )  # fmt: skip
 
 
@@ -66,7 +70,7 @@ def compile_network(network: Network) -> Program:
     if not network.device.executes:
         raise NotEmulated(f"{network.device.name}: only its addresses are known yet; use MAX78000")
     for layer in network.layers:
-        if network.parameters[layer.index] is None:
+        if layer.has_kernels and network.parameters[layer.index] is None:
             raise InputError(
                 f"layer {layer.index} ({layer.name}) has no weights; give a checkpoint file",
                 file=network.file,
@@ -77,6 +81,7 @@ def compile_network(network: Network) -> Program:
         *configure_writes(plan),
         *kernel_writes(plan),
         *bias_writes(plan),
+        *fifo_writes(plan),
     )
     return Program(network.device, plan, writes, start_writes(plan))
 
@@ -92,8 +97,9 @@ def init_writes(plan: Plan) -> list[Write]:
     writes = [word(device.address("always-on register"), 0, "power: all on", "init")]
     last = len(plan.network.layers) - 1
     for group in plan.groups:
+        stop = {"clock": 1, "fifo": plan.network.fifo}
         for entry, value, note in (
-            (0, device.global_registers[0].encode({"clock": 1}), "stop"),
+            (0, device.global_registers[0].encode(stop), "stop"),
             (1, MEMORY_TIMING, "memory timing"),
             (2, last, "last layer"),
         ):
@@ -125,85 +131,114 @@ def layer_fields(plan: Plan, layer: Layer, layer_plan: LayerPlan, group: int) ->
     processors = layer.processors >> group * each & (1 << each) - 1
     fields = {
         **size_fields(layer),
-        **pointer_fields(layer),
-        **kernel_fields(layer, layer_plan),
-        **pass_fields(layer, layer_plan),
+        **pointer_fields(layer, group),
+        **(kernel_fields(layer, layer_plan) if layer.has_kernels else passthrough_fields(layer)),
+        **eltwise_fields(layer),
+        **stream_fields(plan.network, layer),
         "relu": layer.activation == "relu",
         "absolute": layer.activation == "abs",
         "wide": layer.output_bits != 8,
-        "shift": abs(layer.output_shift),
-        "shift_right": layer.output_shift < 0,
-        "weight_size": packing.WEIGHT_SIZES[layer.weight_bits],
         "processors": processors,
-        "kernels": processors,
+        "timeslot_count": timeslots(layer) - 1,
         "master": 1,
         "global_write": 1,
     }
+    if layer.has_kernels:
+        fields["kernels"] = processors
+        if group == plan.groups[0]:
+            fields["sources"] = source_quadrants(plan, layer, layer_plan)
     if layer_plan.bias_group == group:
         fields |= {"bias": 1, "bias_start": layer_plan.bias_start}
-    if group == plan.groups[0]:
-        fields["sources"] = source_quadrants(plan, layer, layer_plan)
     return fields
 
 
 def size_fields(layer: Layer) -> dict[str, int]:
-    """Rows, columns, pooling.  A flattening layer is one pixel."""
-    rows, columns = (1, 1) if layer.flatten else layer.in_size
+    """Rows, columns, pooling.  A flattening layer is one pixel, an upsampling one counts double."""
+    hardware = layer.hardware
+    rows, columns = (1, 1) if layer.flatten else hardware.in_size
+    if hardware.op == "convtranspose2d":
+        rows, columns = 2 * rows, 2 * columns
+    elif several_passes_as_rows(layer):
+        rows *= layer.in_passes[0]
+    row_pad, column_pad = hardware.padding
     window_rows, window_columns = layer.pool
     return {
-        "row_count": rows - 1 + 2 * layer.padding,
-        "row_pad": layer.padding,
-        "column_count": columns - 1 + 2 * layer.padding,
-        "column_pad": layer.padding,
+        "row_count": rows - 1 + 2 * row_pad,
+        "row_pad": row_pad,
+        "column_count": columns - 1 + 2 * column_pad,
+        "column_pad": column_pad,
         "pool_row_count": window_rows - 1,
         "pool_column_count": window_columns - 1,
         "pool": layer.pool != (1, 1),
         "pool_max": not layer.pool_average,
-        "stride_count": layer.stride - 1,
+        "stride_count": 0 if hardware.op == "convtranspose2d" else layer.stride - 1,
         "big_data": layer.big_data,
     }
 
 
-def pointer_fields(layer: Layer) -> dict[str, int]:
+def several_passes_as_rows(layer: Layer) -> bool:
+    """An element-wise layer of several passes is run as one pass over as many more rows."""
+    passes = layer.in_passes[0]
+    beyond = layer.operands * passes != layer.operands + passes
+    return not layer.has_kernels and layer.operands > 1 and passes > 1 and beyond
+
+
+def timeslots(layer: Layer) -> int:
+    """Time slots of a pass-through layer: four processors of a quadrant each; otherwise 1."""
+    if layer.has_kernels:
+        return 1
+    most = max((layer.processors >> 16 * group & 0xFFFF).bit_count() for group in range(4))
+    return (most * layer.output_bits // 8 - 1) // 4 + 1
+
+
+def pointer_fields(layer: Layer, group: int) -> dict[str, int]:
     """Where the layer reads and writes."""
     out_passes = layer.out_passes[0]
-    one_by_one = layer.kernel_shape == (1, 1)
-    return {
-        "write_word": layer.out_offset // 4,
-        "write_instance": set_bits(layer.output_processors)[0] // 4,
-        "timeslot_step": 1 if one_by_one else 0,
-        "mask_step": 1 << 13,
-        "channel_step": layer.output_bits // 8 if out_passes > 1 else 0,
-        "write_step": out_passes - 1,
+    targets = set_bits(layer.output_processors)
+    gap = layer.write_gap
+    fields = {
+        "write_word": layer.out_offset // 4 - layer.hardware.skipped * out_passes,
+        "channel_step": layer.output_bits // 8 * (gap + 1) if out_passes > 1 else 0,
         "read_word": layer.in_offset // 4,
+    }
+    if layer.has_kernels:
+        one_by_one = layer.hardware.op != "conv1d" and layer.hardware.kernel_shape == (1, 1)
+        return fields | {
+            "write_instance": targets[0] // 4,
+            "timeslot_step": 1 if one_by_one else 0,
+            "mask_step": NEXT_INSTANCE,
+            "write_step": out_passes * (gap + 1) - 1,
+        }
+    mine = [processor for processor in targets if processor // 16 == group]
+    several = layer.processors.bit_count() > 4 or (layer.operands > 1 and layer.in_passes[0] > 1)
+    return fields | {
+        "write_instance": mine[0] // 4 if mine else 0,
+        "timeslot_step": NEXT_INSTANCE if several else NEXT_INSTANCE // 4,
+        "write_step": gap,
     }
 
 
 def kernel_fields(layer: Layer, layer_plan: LayerPlan) -> dict[str, int]:
-    """Which kernels, and the line buffer that the convolution uses."""
-    shape = layer_plan.kernel
+    """Which kernels, the line buffer, passes and shift of a layer with kernels."""
+    shape, hardware = layer_plan.kernel, layer.hardware
     assert shape is not None
-    one_by_one = layer.kernel_shape == (1, 1)
+    no_line = hardware.op == "conv1d" or hardware.kernel_shape == (1, 1)
     first, tap_start = divmod(packing.KERNEL_BYTES * layer_plan.kernel_start, shape.taps)
-    line = max(0, layer.pooled_size[1] + 2 * layer.padding - layer.kernel_shape[1])
-    return {
+    fields = {
         "kernel_first": first * 8,
         "kernel_last": first * 8 + (shape.count - 1) * layer.weight_bits,
         "tap_start": tap_start,
-        "kernel_width": 1 if one_by_one else 0,
-        "line_last": 0 if one_by_one else line,
-    }
-
-
-def pass_fields(layer: Layer, layer_plan: LayerPlan) -> dict[str, int]:
-    """Input passes and output span; a flattening layer of 17 or more passes has its own bits."""
-    shape = layer_plan.kernel
-    assert shape is not None
-    fields = {
+        "conv1d": hardware.op == "conv1d",
+        "kernel_width": hardware.kernel_shape[0] if no_line else 0,
+        "line_last": 0 if no_line else line_length(layer),
+        "shift": abs(layer.output_shift),
+        "shift_right": layer.output_shift < 0,
+        "weight_size": packing.WEIGHT_SIZES[layer.weight_bits],
+        "transpose": hardware.op == "convtranspose2d",
         "pass_count": shape.passes - 1 & 15,
         "span_bits": (shape.span - 1) * layer.weight_bits,
     }
-    if layer.flatten and shape.passes > 16:
+    if layer.flatten and shape.passes > 16:  # has its own bits for the upper part
         last = shape.passes - 1
         fields |= {
             "flatten": 1,
@@ -212,6 +247,82 @@ def pass_fields(layer: Layer, layer_plan: LayerPlan) -> dict[str, int]:
             "line_last": 2 * last + 1,
         }
     return fields
+
+
+def passthrough_fields(layer: Layer) -> dict[str, int]:
+    """A layer without kernels."""
+    as_rows = several_passes_as_rows(layer)
+    single = layer.operands == 1
+    return {
+        "kernel_last": 0 if as_rows else (layer.out_passes[0] - 1) * 8,
+        "kernel_width": 1 if single else 0,
+        "timeslots": 1,
+        "one_by_one": single,
+        "pass_count": 0 if as_rows else layer.in_passes[0] - 1,
+    }
+
+
+def line_length(layer: Layer) -> int:
+    """Pixels of a row in the line buffer, less 1."""
+    hardware = layer.hardware
+    if not layer.has_kernels:
+        return 0
+    columns = hardware.pooled_size[1] * (2 if hardware.op == "convtranspose2d" else 1)
+    return max(0, columns + 2 * hardware.padding[1] - hardware.kernel_shape[1])
+
+
+def stream_fields(network: Network, layer: Layer) -> dict[str, int]:
+    """When a layer starts that is fed by a FIFO or by the layer before.
+
+    These fields time the stream; they do not change values.  Matches the vendor's generator.
+    """
+    first = layer.index == 0
+    if not (network.fifo and first) and not layer.streaming:
+        return {}
+    rows, columns = layer.hardware.in_size
+    pool_rows, pool_columns = layer.pool
+    frame = -(-rows * columns // 4) if layer.big_data else rows * columns
+    if first:
+        start = (pool_rows - 1) * columns + pool_columns if layer.streaming else frame
+        start *= pool_rows
+        fields = {"frame_words": frame}
+        if layer.streaming:
+            fields["stream_delta1"] = (layer.stride - 1) * layer.operands
+            fields["stream_delta2"] = (pool_rows - 1) * columns * layer.operands
+    else:
+        before = network.layers[layer.index - 1].hardware
+        wide = before.pooled_size[1] + 2 * before.padding[1]
+        kernel_rows, kernel_columns = before.kernel_shape
+        start = wide * (kernel_rows + pool_rows - 2) + kernel_columns - 1 + pool_columns
+        start += STREAM_MARGIN
+        earlier = network.layers[: layer.index]
+        base = sum((line_length(other) + 1) * other.in_passes[0] for other in earlier)
+        fields = {
+            "stream_delta1": layer.stride * layer.operands,
+            "stream_delta2": (layer.stride - 1) * wide + pool_columns * layer.operands,
+            "stream_volume": sum(other.in_passes[0] for other in earlier),
+            "line_base": base,
+            "line_last": line_length(layer) + base,
+        }
+    fields["stream_start"] = start
+    if layer.streaming:
+        ring = start + (pool_rows - 1) * columns + max(layer.stride, pool_columns)
+        passes = layer.in_passes[0]
+        fields["ring_words"] = 12 if layer.big_data else -(-ring // passes) * passes
+    return fields
+
+
+def eltwise_fields(layer: Layer) -> dict[str, int]:
+    """An element-wise operation, in flight or alone."""
+    if not layer.eltwise:
+        return {}
+    return {
+        "eltwise": 1,
+        "eltwise_function": ELTWISE.index(layer.eltwise),
+        "operand_count": layer.operands - 1,
+        "pool_first": layer.pool != (1, 1) and layer.pool_first,
+        "eltwise_convolve": layer.has_kernels,
+    }
 
 
 def source_quadrants(plan: Plan, layer: Layer, layer_plan: LayerPlan) -> int:
@@ -228,7 +339,7 @@ def kernel_writes(plan: Plan) -> list[Write]:
     kernel = plan.device.region("kernel")
     writes = []
     for layer, layer_plan in zip(plan.network.layers, plan.layers, strict=True):
-        if layer_plan.shared_with is not None:
+        if layer_plan.shared_with is not None or not layer.has_kernels:
             continue
         parameters = plan.network.parameters[layer.index]
         assert parameters is not None
@@ -283,6 +394,22 @@ def bias_writes(plan: Plan) -> list[Write]:
     return writes
 
 
+def fifo_writes(plan: Plan) -> list[Write]:
+    """Turn on the FIFOs of the quadrants that the first layer reads."""
+    if not plan.network.fifo:
+        return []
+    device = plan.device
+    if plan.network.fast_fifo:
+        value = device.fifo_registers[1].encode({"threshold": FAST_FIFO_THRESHOLD})
+        return [word(device.address("fast fifo register"), value, "fast FIFO control", "configure")]
+    first = plan.network.layers[0]
+    channels = range(min(4, first.in_channels))
+    enabled = sum(1 << group for group in channels if first.processors >> 16 * group & 1)
+    fields = {"almost_full": 2, "almost_empty": 2, "couple": 1, "enable": enabled}
+    value = device.fifo_registers[0].encode(fields)
+    return [word(device.address("fifo register"), value, "FIFO control", "configure")]
+
+
 def start_writes(plan: Plan) -> tuple[Write, ...]:
     """Enable the quadrants, the master last: its change of bit 0 from 0 to 1 starts the run."""
     device, master = plan.device, plan.groups[0]
@@ -291,13 +418,20 @@ def start_writes(plan: Plan) -> tuple[Write, ...]:
         "clock": 1,
         "master_quadrant": master,
         "average_rounding": plan.network.average_rounding,
+        "fifo": plan.network.fifo,
+        "streaming": (streams := any(layer.streaming for layer in plan.network.layers)),
+        "circular": streams and plan.network.fifo,
+        "synchronise": plan.network.fifo,
     }
+    fed = [group for group in plan.groups if plan.network.layers[0].processors >> 16 * group & 15]
+    fast = {"fast_fifo": 1, "fifo_group": 1} if plan.network.fast_fifo else {}
     writes = []
     for group in plan.groups:
-        value = control.encode(common | {"synchronise": 1, "enable": group != master})
+        mine = fast if group in fed else {}
+        value = control.encode(common | mine | {"synchronise": 1, "enable": group != master})
         address = device.address("quadrant register", group)
         writes.append(word(address, value, f"quadrant {group}: enable", "start"))
     address = device.address("quadrant register", master)
-    value = control.encode(common | {"enable": 1})
+    value = control.encode(common | (fast if master in fed else {}) | {"enable": 1})
     writes.append(word(address, value, f"master quadrant {master}: start", "start"))
     return tuple(writes)

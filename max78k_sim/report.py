@@ -44,16 +44,16 @@ class MapRow:
     in_shape: tuple[int, int, int]
     out_shape: tuple[int, int, int]
     processors: int
-    kernel_first: int
-    kernel_last: int
+    kernel_first: int | None  # None without kernels
+    kernel_last: int | None
     kernel_words: int
-    kernel_address: int  # of the first word in the first processor
+    kernel_address: int | None  # of the first word in the first processor
     kernel_shared_with: str | None
     bias_quadrant: int | None
     bias_bytes: int
     bias_address: int | None
-    input: Span
-    output: Span
+    input: Span | None  # None where it is streamed
+    output: Span | None
     multiplications: int
     cycles: int  # matches the vendor's generator
 
@@ -100,11 +100,18 @@ def operation(layer: Layer) -> str:
     if layer.stride != 1 and layer.pool != (layer.stride, layer.stride):
         parts.append(f"stride {layer.stride}")
     main = "flatten, linear" if layer.flatten else layer.op
-    if layer.op == "conv2d" and not layer.flatten:
+    if layer.eltwise:
+        parts.append(f"{layer.eltwise} of {layer.operands}")
+    if layer.op == "conv1d":
+        main += f" {layer.kernel_shape[0]}"
+        main += f" dilation {layer.dilation}" if layer.dilation > 1 else ""
+    if layer.op in ("conv2d", "convtranspose2d") and not layer.flatten:
         main += f" {layer.kernel_shape[0]}x{layer.kernel_shape[1]}"
     parts.append(main + (f" pad {layer.padding}" if layer.padding else ""))
     parts += [layer.activation] if layer.activation else []
-    parts += [f"{layer.weight_bits}-bit weights"] if layer.weight_bits != 8 else []
+    sub_byte = layer.has_kernels and layer.weight_bits != 8
+    parts += [f"{layer.weight_bits}-bit weights"] if sub_byte else []
+    parts += ["streaming"] if layer.streaming else []
     parts += [f"{layer.output_bits}-bit output"] if layer.output_bits != 8 else []
     return ", ".join(parts)
 
@@ -131,10 +138,10 @@ def map_row(plan: Plan, layer: Layer, cycles: int) -> MapRow:
         in_shape=(layer.in_channels, *layer.in_size),
         out_shape=(layer.out_channels, *layer.out_size),
         processors=layer.processors,
-        kernel_first=int(words[0]),
-        kernel_last=int(words[-1]),
+        kernel_first=int(words[0]) if len(words) else None,
+        kernel_last=int(words[-1]) if len(words) else None,
         kernel_words=len(words),
-        kernel_address=kernel.address(*place, int(words[0])),
+        kernel_address=kernel.address(*place, int(words[0])) if len(words) else None,
         kernel_shared_with=None if twin is None else plan.network.layers[twin].name,
         bias_quadrant=layer_plan.bias_group,
         bias_bytes=layer.out_channels if has_bias else 0,
@@ -146,8 +153,10 @@ def map_row(plan: Plan, layer: Layer, cycles: int) -> MapRow:
     )
 
 
-def span(plan: Plan, layer: str, kind: str, offset: int, length: int) -> Span:
-    """Where a layer's "input" or "output" lies in each instance that it uses."""
+def span(plan: Plan, layer: str, kind: str, offset: int, length: int) -> Span | None:
+    """Where a layer's "input" or "output" lies in each instance that it uses; None if nowhere."""
+    if (layer, kind) not in plan.placements:
+        return None
     first = int(plan.placement(layer, kind).address.flat[0])
     return Span(offset, offset + length, first)
 
@@ -159,7 +168,10 @@ def memory_use(plan: Plan) -> MemoryUse:
     instances = data.groups * data.units
     peak = np.zeros(instances, np.int64)
     for layer in plan.network.layers:
-        places = [plan.placement(layer.index, kind).words for kind in ("input", "output")]
+        kinds = [kind for kind in ("input", "output") if (layer.name, kind) in plan.placements]
+        places = [plan.placement(layer.index, kind).words for kind in kinds]
+        if not places:
+            continue
         offset = np.unique(np.concatenate(places)).astype(np.int64) - data.base
         group, rest = np.divmod(offset, data.group_stride)
         instance = group * data.units + rest // data.unit_stride
@@ -181,7 +193,8 @@ def memory_use(plan: Plan) -> MemoryUse:
 
 def has_weights(plan: Plan) -> bool:
     """Whether weights were given; without them no bias is placed, and no kernel is shared."""
-    return all(parameters is not None for parameters in plan.network.parameters)
+    pairs = zip(plan.network.layers, plan.network.parameters, strict=True)
+    return all(parameters is not None for layer, parameters in pairs if layer.has_kernels)
 
 
 def map_json(plan: Plan) -> dict[str, Any]:
@@ -208,7 +221,7 @@ def row_json(row: MapRow) -> dict[str, Any]:
     values = asdict(row)
     values["processors"] = f"0x{row.processors:016x}"
     for part in (values, values["input"], values["output"]):
-        for key in part:
+        for key in part or ():
             if key.endswith("address") and part[key] is not None:
                 part[key] = f"0x{part[key]:08x}"
     return values
@@ -292,8 +305,8 @@ def place_cells(row: MapRow) -> tuple[str, ...]:
         row.layer,
         row.processor_ranges,
         f"{row.processors:016x}",
-        f"{row.kernel_first}-{row.kernel_last}{shared}",
-        f"{row.kernel_address:08x}",
+        "-" if row.kernel_first is None else f"{row.kernel_first}-{row.kernel_last}{shared}",
+        "-" if row.kernel_address is None else f"{row.kernel_address:08x}",
         f"{row.bias_address:08x} ({row.bias_bytes})" if has_bias else "-",
         span_text(row.input),
         span_text(row.output),
@@ -327,8 +340,10 @@ def tensor(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def span_text(place: Span) -> str:
+def span_text(place: Span | None) -> str:
     """First and last byte of a tensor in its instances."""
+    if place is None:
+        return "stream"
     return f"{place.start:04x}-{place.end - 1:04x}"
 
 

@@ -18,44 +18,78 @@ from .layer_config import LayerConfig
 from .memory import Memory
 from .ops import stages
 
+INSTANCES = 16  # of data memory
 INSTANCE_LANES = 4  # processors that share a data-memory instance
+PROCESSORS = 16  # of a quadrant
+STREAM_BYTES = 1 << 23  # of an instance of the stream: the largest frame that the chip counts
 
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
     """What one layer did.  Arrays are [row, column, channel or output position].
 
-    ``pooled`` int8 (what the convolution read), ``accumulator`` int32 (bias included, before the
-    shift), ``output`` int8 or int32 as written.  Positions include gaps of the processor map.
+    ``data`` int8: pooled and combined, what the convolution reads or a pass-through layer writes;
+    ``accumulator`` int32 (bias included, before the shift), None without kernels; ``output`` int8
+    or int32 as written.  Positions include gaps of the processor map.
     """
 
     layer: int
-    pooled: np.ndarray
-    accumulator: np.ndarray
+    data: np.ndarray
+    accumulator: np.ndarray | None
     output: np.ndarray
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where a layer's data come from and go to: data memory, or a stream past it.
+
+    A stream stands for ring buffers and FIFOs: values are exact, their timing is not modelled.
+    """
+
+    streamed_in: bool = False
+    streamed_out: bool = False
+    skipped_bias: int = 0  # bytes; a streaming first layer skips one
+
+
+class Stores:
+    """Bytes that layers read and write: data memory, and the stream past it (16 instances each)."""
+
+    def __init__(self, memory: Memory):
+        self.memory = memory
+        self._stream: np.ndarray | None = None
+
+    def bytes(self, streamed: bool) -> np.ndarray:
+        """int8, flat; the stream is made (zero) when first used."""
+        if not streamed:
+            return self.memory.arrays["data"].reshape(-1).view(np.int8)
+        if self._stream is None:
+            self._stream = np.zeros(INSTANCES * STREAM_BYTES, np.int8)
+        return self._stream
 
 
 class Routine:
     """One layer, decoded once: the places that it reads and writes, as index arrays.
 
     ``configs``: LayerConfig of each quadrant.  Scalars are read from the master quadrant; the
-    others carry copies, except for enables and bias.
+    others carry copies, except for enables, bias and (pass-through) write pointers.
     """
 
-    def __init__(self, device: Device, layer: int, master: int, configs: tuple[LayerConfig, ...]):
+    def __init__(
+        self,
+        device: Device,
+        layer: int,
+        master: int,
+        configs: tuple[LayerConfig, ...],
+        flow: Flow,
+    ):
         self.device, self.layer, self.master, self.configs = device, layer, master, configs
-        self.config = configs[master]
-        self.operation = ops.select(self.config)
-        if not any(config.kernels for config in configs):
-            raise NotEmulated("pass-through layers (no kernels enabled) are not emulated yet")
-        sources = self.config.sources
-        self.quadrants = [master] + [
-            group for group in range(4) if group != master and sources >> group & 1
-        ]
+        self.config, self.flow = configs[master], flow
+        kernels = sum(config.kernels.bit_count() for config in configs)
+        self.operation = ops.select(LayerConfig(**vars(self.config) | {"kernels": kernels}))
         self.processors = [
-            16 * group + bit
+            PROCESSORS * group + bit
             for group in sorted(self.quadrants)
-            for bit in range(16)
+            for bit in range(PROCESSORS)
             if configs[group].processors >> bit & 1
         ]
         self._kernel_version = -1
@@ -64,84 +98,112 @@ class Routine:
             raise InputError("no processor is enabled (register EN is 0)")
 
     @cached_property
-    def read_index(self) -> np.ndarray:
-        """int32 [row, column, channel]: byte index into data memory; channels ascend by pass."""
-        config = self.config
-        rows, columns, passes = config.rows, config.columns, config.passes
+    def quadrants(self) -> list[int]:
+        """The master and those whose partial sums it adds; pass-through: all."""
+        if self.operation.accumulate is None:
+            return list(range(len(self.configs)))
+        sources = self.config.sources
+        others = [(self.master + step) % 4 for step in range(1, 4) if sources >> step & 1]
+        return [self.master, *others]
+
+    # --- reading
+
+    @cached_property
+    def in_size(self) -> tuple[int, int]:
+        """(rows, columns) read; the registers of a transposed convolution count double."""
+        half = 2 if self.config.transpose else 1
+        rows, columns = self.config.rows // half, self.config.columns // half
         if rows < 1 or columns < 1:
-            raise InputError(f"layer {self.layer} reads {rows} x {columns} pixels")
+            raise InputError(f"it reads {rows} x {columns} pixels")
+        return rows, columns
+
+    @cached_property
+    def read_index(self) -> np.ndarray:
+        """int32 [operand, row, column, channel]: byte index; channels ascend by pass."""
+        config = self.config
+        rows, columns = self.in_size
+        passes, operands = config.passes, config.operand_count + 1 if config.eltwise else 1
         processor = np.array(self.processors)
         pixel = np.arange(rows * columns)[:, None, None]
         instance, lane = np.divmod(processor, INSTANCE_LANES)
         if config.big_data:
-            if passes > 1 or lane.any():
-                raise NotEmulated("CHW input with several passes, or not on every fourth processor")
-            byte = 4 * config.read_word + pixel
+            if passes * operands > 1 or lane.any():
+                raise NotEmulated("CHW input of several passes, or not on every fourth processor")
+            byte = (4 * config.read_word + pixel)[None]
         else:
-            word = config.read_word + pixel * passes + np.arange(passes)[:, None]
+            part = (pixel * passes + np.arange(passes)[:, None]) * operands
+            word = config.read_word + part + np.arange(operands)[:, None, None, None]
             byte = 4 * word + lane
-        self._check_reach(byte, "reads")
-        index = instance * self._instance_bytes + byte
-        return index.reshape(rows, columns, passes * len(processor)).astype(np.int32)
+        self._check_reach(byte, self.flow.streamed_in, "reads")
+        index = instance * self._instance_bytes(self.flow.streamed_in) + byte
+        shape = operands, rows, columns, passes * len(processor)
+        return (
+            np.broadcast_to(index, (operands, rows * columns, passes, len(processor)))
+            .reshape(shape)
+            .astype(np.int32)
+        )
 
-    @property
-    def _instance_bytes(self) -> int:
-        return self.device.region("data").entries * 4
+    def _instance_bytes(self, streamed: bool) -> int:
+        return STREAM_BYTES if streamed else self.device.region("data").entries * 4
 
-    def _check_reach(self, byte: np.ndarray, verb: str) -> None:
+    def _check_reach(self, byte: np.ndarray, streamed: bool, verb: str) -> None:
         """What happens past the end of an instance is not known, so it is refused."""
-        if byte.max() >= self._instance_bytes:
+        end = self._instance_bytes(streamed)
+        if byte.max() >= end or byte.min() < 0:
             raise NotEmulated(
                 f"layer {self.layer} {verb} up to byte 0x{int(byte.max()):x} of its data-memory "
-                f"instances, which end at 0x{self._instance_bytes:x}"
+                f"instances, which end at 0x{end:x}"
             )
+
+    def _read(self, stores: Stores) -> np.ndarray:
+        """int8 [operand, row, column, channel]."""
+        from .engine import kernels as engine
+
+        data = np.empty(self.read_index.shape, np.int8)
+        stored = stores.bytes(self.flow.streamed_in)
+        engine.gather(stored, self.read_index.reshape(-1), data.reshape(-1))
+        return data
+
+    # --- kernels and biases
 
     @cached_property
     def outputs(self) -> int:
-        """Output positions of all output passes."""
+        """Output positions of all output passes; pass-through: channels."""
+        if self.operation.accumulate is None:
+            return self.read_index.shape[3]
         return self.config.kernel_count // self.config.passes
 
     @cached_property
-    def write_index(self) -> np.ndarray:
-        """int64 [output]: index of pixel 0 in data memory, in bytes or (32-bit output) words."""
-        config = self.config
-        each_pass, position = np.divmod(np.arange(self.outputs), config.span)
-        instance = config.write_instance + position // INSTANCE_LANES
-        lane = position % INSTANCE_LANES
-        if instance.max() >= 16:
-            raise NotEmulated(f"layer {self.layer} writes past the last data-memory instance")
-        word = config.write_word + each_pass * config.channel_step
-        if config.wide:
-            return instance * (self._instance_bytes // 4) + word + lane
-        return instance * self._instance_bytes + 4 * word + lane
-
-    @cached_property
-    def kernel_index(self) -> np.ndarray:
-        """int64 [output, row tap, column tap, channel]: byte index into kernel memory.
+    def kernel_place(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [output, row tap, column tap, channel]: byte index into kernel memory, lowest bit.
 
         Kernel index = output position * passes + pass; see registers.md, 5.
         """
         config, passes = self.config, self.config.passes
-        if config.weight_bits != 8:
-            raise NotEmulated(f"{config.weight_bits}-bit weights are not emulated yet")
         rows, columns = config.kernel_size
         taps = rows * columns
         kernel = np.arange(self.outputs * passes).reshape(self.outputs, 1, passes, 1)
-        first = (config.kernel_first + kernel * config.weight_bits >> 3) * taps + config.tap_start
-        stream = first + (taps - 1 - np.arange(taps))[:, None, None]
+        code = config.kernel_first + kernel * config.weight_bits
+        tap = (taps - 1 - np.arange(taps))[:, None, None]
+        stream = (code >> 3) * taps + config.tap_start + tap
         region = self.device.region("kernel")
         if stream.max() >= region.entries * packing.KERNEL_BYTES:
             raise NotEmulated(f"layer {self.layer} reads past the end of kernel memory")
         processor = np.array(self.processors)
         index = processor * region.entries * packing.KERNEL_SLOT + packing.slot_offset(stream)
-        return index.reshape(self.outputs, rows, columns, passes * len(self.processors))
+        shape = self.outputs, rows, columns, passes * len(self.processors)
+        bit = np.broadcast_to(code & 7, index.shape)
+        return index.reshape(shape), bit.reshape(shape)
 
     def kernels(self, memory: Memory) -> np.ndarray:
         """int16 [output, row tap, column tap, channel], decoded again after kernel writes."""
         version = memory.versions["kernel"]
         if version != self._kernel_version:
-            stored = memory.arrays["kernel"].reshape(-1).view(np.int8)
-            self._kernels = stored[self.kernel_index].astype(np.int16)
+            index, bit = self.kernel_place
+            stored = memory.arrays["kernel"].reshape(-1).view(np.uint8)[index]
+            bits = self.config.weight_bits
+            small = stored.view(np.int8) if bits == 8 else packing.extract_bits(stored, bit, bits)
+            self._kernels = small.astype(np.int16)
             self._kernel_version = version
         return self._kernels
 
@@ -151,38 +213,46 @@ class Routine:
         for group in self.quadrants:
             config = self.configs[group]
             if config.bias:
-                stored = memory.arrays["bias"][group, 0, config.bias_start :, 0][: self.outputs]
+                start = config.bias_start + self.flow.skipped_bias
+                stored = memory.arrays["bias"][group, 0, start:, 0][: self.outputs]
                 values = stored.astype(np.uint8).view(np.int8).astype(np.int32)
                 total[: len(values)] += values << BIAS_SHIFT
         return total
 
-    def execute(self, memory: Memory, rounding: bool) -> LayerTrace:
-        """Read, pool, pad, convolve, shift, write."""
-        config = self.config
-        pooled = stages.pool(self._read(memory), config, rounding)
-        padded = stages.pad(pooled, config)
-        accumulator = np.empty((*self.size, self.outputs), np.int32)
-        accumulator[:] = self.bias(memory)
-        self.operation.accumulate(padded, self.kernels(memory), accumulator)
-        self._check_accumulator(accumulator)
-        output = accumulator if config.wide else stages.finish(accumulator, config)
-        self._store(memory, output)
-        return LayerTrace(self.layer, pooled, accumulator, output)
+    # --- execution
+
+    def execute(self, stores: Stores, rounding: bool) -> LayerTrace:
+        """Read, combine and pool, then convolve (or not), and write."""
+        config, accumulator = self.config, None
+        read = self._read(stores)
+        output = data = stages.reduce(read, config, rounding)
+        if self.operation.accumulate is not None:
+            spread = self.operation.spread(data) if self.operation.spread else data
+            accumulator = np.empty((*self.size, self.outputs), np.int32)
+            accumulator[:] = self.bias(stores.memory)
+            padded = stages.pad(spread, config)
+            self.operation.accumulate(padded, self.kernels(stores.memory), accumulator)
+            self._check_accumulator(accumulator)
+            output = accumulator if config.wide else stages.finish(accumulator, config)
+        self._store(stores, output)
+        return LayerTrace(self.layer, data, accumulator, output)
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """(rows, columns) of the output."""
         config = self.config
+        kernels = self.operation.accumulate is not None
         sizes = []
-        for length, window, padding, kernel in zip(
-            (config.rows, config.columns),
+        for length, window, padding, kernel, stride in zip(
+            self.in_size,
             config.pool_window if config.pool else (1, 1),
             (config.row_pad, config.column_pad),
-            config.kernel_size,
+            config.kernel_size if kernels else (1, 1),
+            (config.stride, 1 if config.conv1d else config.stride),
             strict=True,
         ):
-            pooled = (length - window) // config.stride + 1
-            sizes.append(pooled + 2 * padding - kernel + 1)
+            pooled = (length - window) // stride + 1
+            sizes.append(pooled * (2 if config.transpose else 1) + 2 * padding - kernel + 1)
             if pooled < 1 or sizes[-1] < 1:
                 raise InputError(
                     f"{length} pixels, pooled by {window} and padded by {padding}, are fewer than "
@@ -200,35 +270,57 @@ class Routine:
                 f"{self.device.limits.accumulator_bits} bits; what the chip does then is not known"
             )
 
+    # --- writing
+
+    @cached_property
+    def write_place(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [output]: data-memory instance and lane; int64 [output]: word of pixel 0."""
+        config = self.config
+        if self.operation.accumulate is not None:
+            each_pass, position = np.divmod(np.arange(self.outputs), config.span)
+            slot = config.write_instance * INSTANCE_LANES + position
+            return slot, config.write_word + each_pass * config.channel_step
+        slots, words = [], []
+        for group, quadrant in enumerate(self.configs):
+            rank = np.arange(quadrant.processors.bit_count())  # packed densely in a quadrant
+            slots.append(self.configs[group].write_instance * INSTANCE_LANES + rank)
+            words.append(np.full(len(rank), quadrant.write_word))
+        each_pass = np.repeat(np.arange(config.passes), len(self.processors))
+        slot, word = np.concatenate(slots), np.concatenate(words)
+        return np.tile(slot, config.passes), np.tile(word, config.passes) + each_pass * (
+            1 + config.write_step
+        )
+
     @cached_property
     def store_index(self) -> np.ndarray:
         """int32 [pixel, output]: index into data memory, in bytes or (32-bit output) words."""
-        config = self.config
+        config, streamed = self.config, self.flow.streamed_out
         rows, columns = self.size
-        step = (1 + config.write_step) * 4
-        index = self.write_index + np.arange(rows * columns)[:, None] * step
-        per_instance = self._instance_bytes // (4 if config.wide else 1)
-        if (index // per_instance != self.write_index // per_instance).any():
-            self._check_reach(np.array([self._instance_bytes]), "writes")
-        return index.astype(np.int32)
+        slot, first = self.write_place
+        instance, lane = np.divmod(slot, INSTANCE_LANES)
+        if instance.max() >= INSTANCES:
+            raise NotEmulated(f"layer {self.layer} writes past the last data-memory instance")
+        step = 1 + config.write_step
+        if self.operation.accumulate is None:
+            step *= config.passes
+        pixel = np.arange(rows * columns)[:, None] * step
+        end = self._instance_bytes(streamed)
+        if config.wide:
+            word = first + lane + 4 * pixel
+            self._check_reach(4 * word, streamed, "writes")
+            return (instance * (end // 4) + word).astype(np.int32)
+        byte = 4 * (first + pixel) + lane
+        self._check_reach(byte, streamed, "writes")
+        return (instance * end + byte).astype(np.int32)
 
-    def _read(self, memory: Memory) -> np.ndarray:
-        """int8 [row, column, channel] from data memory."""
-        from .engine import kernels as engine
-
-        data = np.empty(self.read_index.shape, np.int8)
-        stored = memory.arrays["data"].reshape(-1).view(np.int8)
-        engine.gather(stored, self.read_index.reshape(-1), data.reshape(-1))
-        return data
-
-    def _store(self, memory: Memory, output: np.ndarray) -> None:
+    def _store(self, stores: Stores, output: np.ndarray) -> None:
         """Write every pixel of every output position, gaps included."""
         from .engine import kernels as engine
 
-        store = memory.arrays["data"].reshape(-1)
+        store = stores.bytes(self.flow.streamed_out)
         if self.config.wide:
-            store[self.store_index] = output.reshape(-1, self.outputs).view(np.uint32)
+            words = output.reshape(-1, self.outputs).view(np.uint32)
+            store.view(np.uint32)[self.store_index] = words
         else:
-            index = self.store_index.reshape(-1)
-            engine.scatter(output.reshape(-1), index, store.view(np.int8))
-        memory.versions["data"] += 1
+            engine.scatter(output.reshape(-1), self.store_index.reshape(-1), store)
+        stores.memory.versions["data"] += 1

@@ -99,6 +99,14 @@ def read_groups(value) -> tuple[int, ...]:
     return tuple(groups)
 
 
+def read_sequences(value) -> tuple[int | str, ...]:
+    """One layer or a list of them: numbers from -1, or names."""
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, (int, str)) for item in items):
+        raise ValueError("a layer or a list of layers, for example [2, 3]")
+    return tuple(items)
+
+
 def read_any(value):
     """Anything; for keys that are recognised and not used."""
     return value
@@ -143,7 +151,8 @@ OPERATIONS = dict(
     bitwiseor="or",
     bitwise_or="or",
 )
-BUILT_OPERATIONS = ("conv2d", "linear")
+BUILT_OPERATIONS = ("conv2d", "conv1d", "convtranspose2d", "linear", "passthrough")
+ELTWISE_OPERATIONS = ("add", "sub", "xor", "or")
 LATER = "not emulated yet"
 OTHER_CHIP = "a MAX78002 feature"
 
@@ -188,25 +197,29 @@ KEYS = (
     Key("flatten", read_boolean, "2-D data to features of a linear layer"),
     Key("bias_group", read_groups, "quadrants whose bias memory may be used", ("bias_quadrant",)),
     Key("name", read_text, "name of the layer"),
-    Key("stride", read_pair, "stride of the operation, always 1", (), LATER, ((1, 1),)),
+    Key("stride", read_pair, "stride of the operation: 1, or 2 of a ConvTranspose2d"),
     Key("sequence", read_integer, "order of execution"),
-    Key("in_sequences", read_any, "layers whose outputs are read", (), LATER),
+    Key("in_sequences", read_sequences, "layers whose outputs are read; -1 is the input"),
     Key("next_sequence", read_any, "layer executed next", (), OTHER_CHIP),
-    Key("eltwise", read_any, "element-wise operation before the main one", (), LATER),
-    Key("operands", read_integer, "operands of the element-wise operation", (), LATER),
-    Key("pool_first", read_boolean, "pool before the element-wise operation", (), LATER, (True,)),
-    Key("dilation", read_pair, "dilation of a Conv1d", (), LATER, ((1, 1),)),
-    Key("streaming", read_boolean, "streaming mode", (), LATER, (False,)),
-    Key("write_gap", read_integer, "channels skipped between outputs", (), LATER, (0,)),
+    Key(
+        "eltwise",
+        choice(add="add", sub="sub", xor="xor", **{"or": "or"}),
+        "element-wise operation before the main one",
+    ),
+    Key("operands", read_integer, "operands of the element-wise operation, 2 to 16"),
+    Key("pool_first", read_boolean, "pool before the element-wise operation"),
+    Key("dilation", read_pair, "dilation of a Conv1d"),
+    Key("streaming", read_boolean, "read the input as it appears, through a ring buffer"),
+    Key("write_gap", read_integer, "words skipped between outputs"),
     Key(
         "read_gap", read_integer, "channels skipped between inputs", ("in_skip",), OTHER_CHIP, (0,)
     ),
     Key("in_channel_skip", read_integer, "input channels skipped", (), LATER, (0,)),
     Key("in_crop", read_any, "rows cropped from the input", (), LATER, ([0, 0],)),
     Key("groups", read_integer, "groups of a convolution", ("conv_groups",), OTHER_CHIP, (1,)),
-    Key("output_pad", read_integer, "extra rows of a transposed convolution", (), LATER, (0,)),
+    Key("output_pad", read_integer, "extra rows of a ConvTranspose2d: 1"),
     Key("pool_dilation", read_pair, "dilation of the pooling", (), OTHER_CHIP, ((1, 1),)),
-    Key("output", read_boolean, "the layer is an output", (), LATER, (False,)),
+    Key("output", read_boolean, "the layer is an output"),
     Key("weight_source", read_any, "layer whose weights are used", (), LATER),
     Key("bypass", read_boolean, "bypass the kernels", (), OTHER_CHIP, (False,)),
     Key("calcx4", read_boolean, "four kernels at a time", (), OTHER_CHIP, (False,)),

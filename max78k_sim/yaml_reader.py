@@ -160,6 +160,8 @@ def read_value(key: Key, name: str, node: yaml.Node, file: str) -> Any:
     if key.read is read_any and not key.status:
         return None
     try:
+        if key.status and not isinstance(node, yaml.ScalarNode) and not key.harmless:
+            raise NotEmulated(f"'{name}' is {key.status}")
         value = construct(node)
         read = key.read(value)
         if key.status and read not in key.harmless:

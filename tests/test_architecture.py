@@ -15,14 +15,14 @@ from tests.conftest import ROOT
 # Units of max78k_sim (files, or packages, which may import from themselves) from the lowest level
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
 LEVELS = (
-    ("errors", "packing", "arithmetic"),
-    ("registers", "pickles", "yaml_keys", "placement", "engine"),
-    ("device", "torch_files", "yaml_reader"),
+    ("errors", "packing"),
+    ("registers", "pickles", "yaml_keys", "placement", "arithmetic"),
+    ("device", "torch_files", "yaml_reader", "engine"),
     ("devices", "memory", "network", "layer_config", "checkpoint"),
-    ("allocation", "ops", "docs"),
-    ("program", "routine", "latency"),
-    ("machine", "explain", "report"),
-    ("loading",),
+    ("allocation", "ops", "docs", "fifo"),
+    ("program", "routine", "testing"),
+    ("machine", "explain", "latency"),
+    ("loading", "report"),
     ("verbs",),
     ("cli",),
 )
@@ -120,3 +120,14 @@ def test_the_command_line_loads_nothing_heavy(module):
 def test_a_simulation_does_not_load_torch_or_the_trainer():
     code = "from max78k_sim import Machine, compile_network, load_network, simulate"
     assert not loaded_by(code) & {"torch", "trainer", "firmware", "numba", "matplotlib"}
+
+
+def test_hypothesis_is_for_testing_only():
+    """The rest runs without the extra "test"."""
+    users = {
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in sources(package)
+        if any(name.split(".")[0] in ("hypothesis", "pytest") for name in imports(file))
+    }
+    assert users == {"max78k_sim/testing.py"}

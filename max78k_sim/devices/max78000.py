@@ -13,6 +13,10 @@ REGIONS = (
         1, 0, 1, 0, "block", 6, 4, "register",
     ),
     Region(
+        "fast fifo register", "the fast FIFO of the RISC-V core", 0x400C0400,
+        1, 0, 1, 0, "block", 6, 4, "register",
+    ),
+    Region(
         "always-on register", "power of the kernel memories", 0x50001000,
         1, 0, 1, 0, "block", 1, 4, "register",
     ),
@@ -186,13 +190,28 @@ GLOBAL_REGISTERS = (
     )),
 )  # fmt: skip
 
+FIFO_REGISTERS = (
+    Register("FIFO_CTRL", 0, "FIFO control", (
+        Field("wait_states", 0, 2, "wait states"),
+        Field("almost_full", 2, 5, "almost-full threshold"),
+        Field("almost_empty", 7, 4, "almost-empty threshold"),
+        Field("couple", 11, 1, "the FIFOs move together"),
+        Field("enable", 12, 4, "bit i: FIFO i is on"),
+    )),
+    Register("FAST_FIFO_CR", 1, "fast FIFO control", (
+        Field("threshold", 4, 4, "words at which the core is told"),
+    )),
+)  # fmt: skip
+
 MAX78000 = Device(
     name="MAX78000",
     regions=REGIONS,
     layer_registers=LAYER_REGISTERS,
     global_registers=GLOBAL_REGISTERS,
+    fifo_registers=FIFO_REGISTERS,
     limits=Limits(
         layers=32,
+        stream_layers=8,
         processors=64,
         processors_per_group=16,
         processors_per_instance=4,

@@ -66,23 +66,24 @@ def accumulate_convolution(data, kernels, accumulator):
                 total[output] += dot
 
 
-@njit("void(int8[:,:,::1], int64, int64, int64, int8[:,:,::1])", cache=True, nogil=True)
-def pool_maximum(data, window_rows, window_columns, stride, pooled):
+@njit("void(int8[:,:,::1], int64, int64, int64, int64, int8[:,:,::1])", cache=True, nogil=True)
+def pool_maximum(data, window_rows, window_columns, row_stride, column_stride, pooled):
     """Largest value of each window; data and pooled are int8 [row, column, channel]."""
     out_rows, out_columns, channels = pooled.shape
     for row in range(out_rows):
         for column in range(out_columns):
             best = pooled[row, column]
-            best[:] = data[row * stride, column * stride]
+            best[:] = data[row * row_stride, column * column_stride]
             for row_tap in range(window_rows):
                 for column_tap in range(window_columns):
-                    line = data[row * stride + row_tap, column * stride + column_tap]
+                    row_place, column_place = row * row_stride, column * column_stride
+                    line = data[row_place + row_tap, column_place + column_tap]
                     for channel in range(channels):
                         best[channel] = max(best[channel], line[channel])
 
 
-@njit("void(int8[:,:,::1], int64, int64, int64, int32[:,:,::1])", cache=True, nogil=True)
-def pool_sum(data, window_rows, window_columns, stride, total):
+@njit("void(int8[:,:,::1], int64, int64, int64, int64, int32[:,:,::1])", cache=True, nogil=True)
+def pool_sum(data, window_rows, window_columns, row_stride, column_stride, total):
     """Sum of each window, as int32; the caller divides (see arithmetic.average)."""
     out_rows, out_columns, channels = total.shape
     for row in range(out_rows):
@@ -91,6 +92,7 @@ def pool_sum(data, window_rows, window_columns, stride, total):
             line_total[:] = 0
             for row_tap in range(window_rows):
                 for column_tap in range(window_columns):
-                    line = data[row * stride + row_tap, column * stride + column_tap]
+                    row_place, column_place = row * row_stride, column * column_stride
+                    line = data[row_place + row_tap, column_place + column_tap]
                     for channel in range(channels):
                         line_total[channel] += line[channel]

@@ -12,7 +12,9 @@ import numpy as np
 
 from ..errors import NotEmulated
 from ..layer_config import LayerConfig
-from . import conv2d, linear
+from . import conv1d, conv2d, convtranspose2d, linear, passthrough
+
+Accumulate = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -21,28 +23,35 @@ class Operation:
 
     ``selects(config)`` says whether the registers ask for it; ``accumulate(data, kernels,
     accumulator)`` adds its sums of products: data int8 [row, column, channel] padded, kernels
-    int16 [output, row tap, column tap, channel], accumulator int32 [row, column, output].
+    int16 [output, row tap, column tap, channel], accumulator int32 [row, column, output] (None:
+    there are no kernels); ``spread`` prepares the pooled data, before they are padded.
     """
 
     name: str
     meaning: str
     selects: Callable[[LayerConfig], bool]
-    accumulate: Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+    accumulate: Accumulate | None
+    spread: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 OPS = (
+    Operation("passthrough", passthrough.MEANING, passthrough.selects, None),
+    Operation(
+        "convtranspose2d",
+        convtranspose2d.MEANING,
+        convtranspose2d.selects,
+        conv2d.accumulate,
+        convtranspose2d.spread,
+    ),
+    Operation("conv1d", conv1d.MEANING, conv1d.selects, conv2d.accumulate),
     Operation("linear", linear.MEANING, linear.selects, linear.accumulate),
     Operation("conv2d", conv2d.MEANING, conv2d.selects, conv2d.accumulate),
 )
 
 # Fields that ask for something whose execution is not built yet, with its name.
 NOT_EMULATED = {
-    "conv1d": "1-D convolution",
-    "eltwise": "element-wise operation",
-    "transpose": "transposed convolution",
     "slave": "slave mode",
     "column_pad_only": "column-only padding",
-    "stream_start": "streaming",
 }
 
 

@@ -11,7 +11,7 @@ def selects(config: LayerConfig) -> bool:
 
 
 def accumulate(data, kernels, accumulator) -> None:
-    """See Operation."""
+    """See Operation; every convolution is this one, on data that was prepared for it."""
     from ..engine import kernels as engine  # numba is imported when something is computed
 
     engine.accumulate_convolution(data, kernels, accumulator)

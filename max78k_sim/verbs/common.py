@@ -43,6 +43,8 @@ def network_from(options: Namespace) -> Network:
         no_bias=options.no_bias,
         output_width=options.output_width,
         stop_after=options.stop_after,
+        fifo=options.fifo,
+        fast_fifo=options.fast_fifo,
     )
 
 

@@ -9,8 +9,18 @@ from collections import Counter
 from pathlib import Path
 
 from ..conftest import CASES, CORPUS, has_corpus
-from .cases import OTHER_CHECKPOINT, VENDOR_CONTRADICTIONS, Case, cases_in
+from .cases import OTHER_CHECKPOINT, Case, cases_in
 from .harness import LEVELS, Result, check_case
+
+DIFFERENCES = """# Where the vendor contradicts itself
+
+Written by `python -m tests.conformance --corpus DIR --differences docs/vendor-differences.md`.
+
+For these layers of the golden cases the vendor's memory image, registers and software model cannot
+all be right.  The machine follows memory and registers.  What is compared instead, and that nothing
+else differs, is in `tests/conformance/contradictions.py` and `harness.py`; everything else of these
+cases is compared word by word like any other.
+"""
 
 
 def main() -> int:
@@ -18,6 +28,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument(
         "--corpus", type=Path, help="folder with 'corpus' and 'fuzz' (default: MAX78K_CORPUS)"
+    )
+    parser.add_argument(
+        "--differences", type=Path, metavar="FILE", help="write where the vendor contradicts itself"
     )
     parser.add_argument("case", nargs="*", help="names of cases (default: all)")
     arguments = parser.parse_args()
@@ -33,13 +46,17 @@ def main() -> int:
     print("\nfrom: " + ", ".join(str(folder) for folder in folders))
     print(f"{len(claimed)} cases of {len(present)} run in {seconds:.1f} s; the others use features")
     print("that are not executed yet.")
-    for names, title in (
-        (VENDOR_CONTRADICTIONS, "each layer alone, because the vendor's files disagree"),
-        (OTHER_CHECKPOINT, "without its checkpoint"),
-    ):
-        for case in claimed:
-            if case.name in names:
-                print(f"{case.name}: {title}: {names[case.name]}")
+    for case in claimed:
+        if case.name in OTHER_CHECKPOINT:
+            print(f"{case.name}: without its checkpoint: {OTHER_CHECKPOINT[case.name]}")
+    found: dict[str, list[str]] = {}
+    for case in claimed:
+        for layer, level, reason in results[case.folder].contradictions:
+            found.setdefault(f"{level}: {reason}", []).append(f"{case.name} layer {layer}")
+    differences = [f"\n## {reason}\n\n{', '.join(found[reason])}.\n" for reason in sorted(found)]
+    print("".join(differences))
+    if arguments.differences:
+        arguments.differences.write_text(DIFFERENCES + "".join(differences), encoding="utf-8")
     faults = [(case, fault) for case in claimed for fault in results[case.folder].faults]
     for case, fault in faults:
         print(f"FAILED {case.folder}: {fault}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,23 +15,32 @@ from max78k_sim.loading import Options, build_network, load_network, read_sample
 from max78k_sim.network import Network
 from max78k_sim.yaml_reader import read_description
 
-# Features of meta.json that this project executes; a case with any other is not run.
-EXECUTED = re.compile(
-    r"act_\w+|bias|no_bias|chw|conv2d|conv2d_(1x1|3x3|pad\d)|(avg|max)pool(_\d+x\d+s\d+)?|linear|"
-    r"flatten|(in|out)_chan%4|(in|out)_multipass|q8|out32|shift_nonzero|avg-pool-rounding"
-)
-EXPECTED_COUNTS = {"corpus": 140, "fuzz": 19}  # so that no case drops out unnoticed
+# Cases that use what is not built yet, with the message's beginning.
+NOT_BUILT = {"net-kinetics-kat-synthw": "'data_buffer' is not emulated yet"}
+EXPECTED_COUNTS = {"corpus": 461, "fuzz": 238}  # so that no case drops out unnoticed
 
-# Cases whose vendor files contradict each other; see harness.check_layer_in_isolation.
+# What the vendor's tool contradicts itself in: found by rules (contradictions.py), never by name
+# but for the last.
 DENSE_BIAS = (
-    "output map 0xfffefffefffefffe has gaps: the vendor packs its bias bytes densely, but the "
-    "registers give a byte to every output position, gaps counted; its software model follows "
-    "neither"
+    "bias and an output map with gaps: the vendor packs the bias bytes densely, but the registers "
+    "give a byte to every output position, gaps counted; its software model follows neither"
 )
-VENDOR_CONTRADICTIONS = {
-    "test-cifar10-abs-biasckpt": DENSE_BIAS,
-    "test-cifar10-chw-biasckpt": DENSE_BIAS,
-}
+WRONG_KERNELS = (
+    "sub-byte weights, several input passes and a short last one: the vendor's loader drops "
+    "weights and shifts the rest; its software model uses the right ones"
+)
+GAPS_IN_WORDS = (
+    "gaps in the output map, with kernels that do not fill a word: the vendor's loader does not "
+    "put kernels where the registers read them; its software model does not read them there"
+)
+ROUNDED_1D = (
+    "1-D average pooling with rounding: the register rounds, the vendor's software model does not"
+)
+SPLIT_OPERANDS = (
+    "element-wise layers that read one input: memory interleaves the operands, the vendor's "
+    "software model (without --legacy-test) takes them apart otherwise"
+)
+SPLIT_CASES = ("test-multilayer-eltwise",)
 # Cases that name a checkpoint which was not the one that they were made from.
 OTHER_CHECKPOINT = {
     "net-cifar10-hwc-ai85": "the stored file of that name is of another architecture, "
@@ -63,8 +71,8 @@ class Case:
 
     @property
     def is_claimed(self) -> bool:
-        """Whether every feature is one that this project executes."""
-        return all(EXECUTED.fullmatch(feature) for feature in self.features)
+        """Whether this project executes it."""
+        return self.name not in NOT_BUILT
 
     @cached_property
     def sample(self) -> np.ndarray:
@@ -87,6 +95,8 @@ class Case:
                 options["no_bias"] = tuple(map(int, layers))
             elif flag == "--output-width":
                 options["output_width"] = int(following)
+            elif flag in ("--fifo", "--fast-fifo"):
+                options[flag[2:].replace("-", "_")] = True
             elif flag == "--stop-after":
                 options["stop_after"] = int(following)
         return options
@@ -96,7 +106,11 @@ class Case:
         layers = self.meta["layers"]
         stored = read_checkpoint(self.folder / "params.npz")
         shifted = tuple(
-            replace(item, output_shift=layer["output_shift"] - (8 - layer["quant"]))
+            replace(
+                item,
+                weight_bits=layer["quant"],
+                output_shift=layer["output_shift"] - (8 - layer["quant"]),
+            )
             for item in stored.layers
             for layer in layers
             if layer["layer"] == item.index
@@ -128,9 +142,9 @@ class Case:
         words: dict[int, int] = {}
         functions = json.loads((self.folder / "registers.json").read_text())
         for function in ("cnn_init", "cnn_configure", "cnn_start"):
-            for operation, address, value, *_ in functions[function]:
-                assert operation == "w", f"{self.name}: {function} has operation {operation}"
-                words[int(address, 16)] = int(value, 16)
+            for operation, address, value, *_ in functions.get(function, ()):
+                if operation == "w":  # the others wait for self-tests and check them
+                    words[int(address, 16)] = int(value, 16)
         return words
 
 

@@ -74,7 +74,7 @@ def test_an_overlap_is_found():
     )
     left = Region("left", base=0, entries=4, entry_stride=4, entry_name="word", **row)
     right = Region("right", base=12, entries=4, entry_stride=4, entry_name="word", **row)
-    device = type(MAX78000)("both", (left, right), (), (), MAX78000.limits, False)
+    device = type(MAX78000)("both", (left, right), (), (), (), MAX78000.limits, False)
     assert device.overlaps() == [("left", "right", 12)]
 
 

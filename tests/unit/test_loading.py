@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from max78k_sim import compile_network, load_network, simulate
-from max78k_sim.errors import HardwareLimit, InputError, Max78kError, NotEmulated
+from max78k_sim.errors import HardwareLimit, InputError, Max78kError
 from max78k_sim.machine import Machine
 from tests.unit.test_checkpoint import as_zip, quantised, root_of
 
@@ -115,8 +115,8 @@ BAD: list[tuple[Any, ...]] = [  # change of the text (old, new), weights, option
         ("  - name: one", "  - op: add"),
         WEIGHTS,
         {},
-        NotEmulated,
-        ":4: layer 0: the operation add is",
+        InputError,
+        ":4: layer 0: an input of 1 channels for 2 operands",
     ),
     (
         ("pool_stride: 2", "pool_stride: [2, 1]"),

@@ -59,7 +59,7 @@ def test_steps_yield_what_each_layer_did(machine):
         machine.memory.write(write.address, write.words)
     first, second = list(machine.steps())
     assert (first.layer, second.layer) == (0, 1)
-    np.testing.assert_array_equal(first.pooled, SAMPLE.transpose(1, 2, 0))
+    np.testing.assert_array_equal(first.data, SAMPLE.transpose(1, 2, 0))
     assert first.accumulator.shape == first.output.shape == (4, 5, 3)
     assert first.output.dtype == np.int8 and second.output.dtype == np.int32
     np.testing.assert_array_equal(machine.read_output("second").ravel(), second.output.ravel())
@@ -151,19 +151,13 @@ def test_modes_that_are_not_emulated(machine, field):
 
 
 REFUSED = [  # register, fields, message
-    ("ONED", {"conv1d": 1}, "layer 0: 1-D convolution (register field conv1d) is not emulated yet"),
-    ("ONED", {"eltwise": 1}, "element-wise operation (register field eltwise) is not emulated"),
-    ("POST", {"transpose": 1}, "transposed convolution (register field transpose) is not emul"),
     ("LCTL0", {"slave": 1}, "slave mode (register field slave) is not emulated yet"),
     ("LCTL0", {"column_pad_only": 1}, "column-only padding (register field column_pad_only) is no"),
-    ("STRM0", {"stream_start": 5}, "streaming (register field stream_start) is not emulated yet"),
     ("ONED", {"kernel_width": 5}, "no known operation has these registers"),
-    ("EN", {"kernels": 0}, "pass-through layers (no kernels enabled) are not emulated yet"),
     ("RPTR_BASE", {"read_word": 8190}, "layer 0 reads up to byte 0x8"),
-    ("WPTR_BASE", {"write_word": 8190}, "layer 0 writes up to byte 0x8000 of its data-memory"),
+    ("WPTR_BASE", {"write_word": 8190}, "layer 0 writes up to byte 0x8046 of its data-memory"),
     ("WPTR_BASE", {"write_instance": 15, "write_word": 8190}, "layer 0 writes"),
     ("MCNT", {"kernel_first": 0xFFF0, "kernel_last": 0xFFF8}, "layer 0 reads past the end of ker"),
-    ("POST", {"weight_size": 3}, "4-bit weights are not emulated yet"),
 ]
 
 

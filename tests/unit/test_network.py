@@ -147,7 +147,7 @@ def test_other_refusals():
         two_layers().layer(2)
     wide = replace(FIRST, output_bits=32)
     second = replace(two_layers().layers[1], index=1)
-    with pytest.raises(InputError, match="output_width 32 is for the last layer; remove it"):
+    with pytest.raises(InputError, match="output_width 32 is for a last layer; remove it"):
         network_of(wide, second)
     with pytest.raises(HardwareLimit, match="share a data-memory instance"):
         one_layer(big_data=True, in_channels=17, processors=(1 << 17) - 1)
