@@ -112,6 +112,10 @@ def trained_layer(machine: Machine, name: str) -> Layer:
         raise NotEmulated(f"training of {layer.op} layers ({name}); so far: {', '.join(GRADIENTS)}")
     if layer.index != len(network.layers) - 1 or layer.output_bits != 32:
         raise NotEmulated(f"training of {name}: so far only the last layer, with output_width: 32")
+    if layer.weight_bits != 8 or layer.eltwise:
+        raise NotEmulated(
+            f"training of {name}: so far only 8-bit weights (quantization: 8), and one operand"
+        )
     plan = machine.program.plan
     features, logits = plan.placement(name, "input"), plan.placement(name, "output")
     if np.intersect1d(features.words, logits.words).size:

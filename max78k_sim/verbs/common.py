@@ -146,6 +146,8 @@ def export_parameters(file: Path, network: Network, machine) -> None:
     plan = machine.program.plan
     arrays: dict[str, Any] = {}
     for layer in network.layers:
+        if not layer.has_kernels:
+            continue
         kernel = placement.read(machine.memory, plan.placement(layer.name, "kernel"))
         arrays[f"w{layer.index}"] = kernel
         if (layer.name, "bias") in plan.placements:

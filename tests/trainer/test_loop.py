@@ -200,6 +200,20 @@ def test_a_narrow_last_layer_is_refused():
         Trainer(chip, RECIPE)
 
 
+def test_narrow_weights_are_refused(tmp_path):
+    text = fashion.CONFIG.read_text()
+    file, weights = tmp_path / "network.yaml", tmp_path / "narrow.npz"
+    file.write_text(text.replace("    flatten: true", "    flatten: true\n    quantization: 4"))
+    arrays = {
+        f"w{n}": np.clip(each.kernel, -8, 7) for n, each in enumerate(fashion.network().parameters)
+    }
+    np.savez(weights, **arrays)
+    chip = Machine()
+    chip.load(compile_network(load_network(file, weights)))
+    with pytest.raises(NotEmulated, match="so far only 8-bit weights"):
+        Trainer(chip, RECIPE)
+
+
 def test_output_over_input_is_refused(tmp_path):
     text = fashion.CONFIG.read_text()
     start = text.rindex("out_offset: 0x2000")
