@@ -59,6 +59,8 @@ class Machine:
             n: [] for n in (*range(FIFOS), FAST_FIFO)
         }  # words
         self._starts = {self._control.address(group): group for group in range(4)}
+        units = {register.name: register.unit for register in self.device.layer_registers}
+        self._stream_start = units["STRM0"]
 
     def load(self, program: Program) -> None:
         """Reset the chip and apply a Program's writes."""
@@ -188,13 +190,10 @@ class Machine:
             store[quadrant * INSTANCES // FIFOS, place] = frame
 
     def _flow(self, layer: int, last: int, master: int, streaming: bool) -> Flow:
-        """Where a layer's data come from and go to, by its and the next layer's registers."""
-        registers = self.memory.arrays["layer register"][master, :, :, 0]
-        starts = [layer_config.decode(self.device, registers[:, n]).stream_start for n in
-                  range(layer, min(layer + 1, last) + 1)]  # fmt: skip
-        return Flow(
-            bool(starts[0]), len(starts) > 1 and bool(starts[1]), int(streaming and not layer)
-        )
+        """Where a layer's data come from and go to: a layer with a stream start is streamed."""
+        starts = self.memory.arrays["layer register"][master, self._stream_start, :, 0]
+        streamed_out = layer < last and bool(starts[layer + 1])
+        return Flow(bool(starts[layer]), streamed_out, int(streaming and not layer))
 
     def _set_control(self, group: int, **fields: int) -> None:
         """Change some fields of a quadrant's CTRL register."""
