@@ -112,6 +112,11 @@ def test_networks_shrink_to_one_small_layer():
     assert [layer.out_channels for layer in network.layers] == [1, 1]
 
 
+def has_gaps(processors):
+    """Whether a map has unused processors between used ones."""
+    return bool(processors & processors + (processors & -processors))
+
+
 KINDS = {  # of layers that networks have
     "linear": lambda layer: layer.op == "linear" and not layer.flatten,
     "flatten": lambda layer: layer.flatten,
@@ -125,7 +130,7 @@ KINDS = {  # of layers that networks have
     "ReLU": lambda layer: layer.activation == "relu",
     "Abs": lambda layer: layer.activation == "abs",
     "left shift": lambda layer: layer.output_shift > 4,
-    "scattered": lambda layer: 2 < layer.in_channels < 5 and layer.processors >> 16 & 1,
+    "scattered": lambda layer: not layer.big_data and has_gaps(layer.processors),
 }
 
 
