@@ -10,36 +10,16 @@ from functools import cached_property
 
 import numpy as np
 
+from .data_layout import input_placement, output_placement
 from .device import Device
 from .errors import HardwareLimit, InputError
+from .kernel_layout import KernelShape, kernel_shape, occupied_words, out_positions
 from .network import Layer, Network, Parameters, fault, set_bits
 from .packing import KERNEL_BYTES
 from .placement import Axis, Placement, axis
 
 COLUMN = 4  # kernel words: layers start at a multiple
 FREE = -1
-
-
-@dataclass(frozen=True)
-class KernelShape:
-    """How a layer's kernels are counted, before any address is known.
-
-    A kernel index is ``position * passes + pass``; positions count output channels of one output
-    pass, gaps of the processor map and unused lanes below the first processor included.
-    """
-
-    taps: int  # bytes of one 8-bit kernel
-    bits: int  # of a weight
-    passes: int  # input passes; for a flattening layer, times its pixels
-    lanes_before: int  # unused lanes below the first output processor
-    span: int  # positions of one output pass
-    count: int  # kernels: what the registers are told
-    words: int  # kernel words to reserve
-
-    @property
-    def dummy_bytes(self) -> int:
-        """Stream bytes that the unused lanes skip."""
-        return self.lanes_before * self.passes * self.taps * self.bits // 8
 
 
 @dataclass(frozen=True)
@@ -134,29 +114,6 @@ def groups_used(network: Network) -> tuple[int, ...]:
 # --- kernels
 
 
-def kernel_shape(network: Network, layer: Layer) -> KernelShape:
-    """Count a layer's kernels and the words that they take.  Matches the vendor's generator."""
-    share = network.device.limits.processors_per_instance
-    processors = set_bits(layer.output_processors)
-    out_passes = layer.out_passes[0]
-    passes = layer.in_passes[0] * layer.pixels
-    lanes_before = processors[0] % share
-    first = processors[0] - (lanes_before if out_passes > 1 else 0)
-    positions = (processors[-1] + 1 - first) * out_passes
-    count = positions + lanes_before * out_passes
-    if layer.flatten:  # outputs that do not exist are not counted
-        missing = out_passes * len(processors) - layer.out_channels
-        positions, count = positions - missing, count - missing
-    kernel_rows, kernel_columns = layer.hardware.kernel_shape
-    taps = kernel_rows * kernel_columns
-    per_byte = 8 // layer.weight_bits
-    kernels = positions * passes
-    padding = kernels % per_byte * taps * (per_byte - 1)
-    words = -(-(kernels * taps * layer.weight_bits + padding) // (8 * KERNEL_BYTES))
-    span = processors[-1] + 1 - (processors[0] - lanes_before)
-    return KernelShape(taps, layer.weight_bits, passes, lanes_before, span, count * passes, words)
-
-
 def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
     """First fit, layers on all 64 processors first, starts at multiples of four words.
 
@@ -225,68 +182,6 @@ def first_fit(
         f"but of {len(taken)} only {free} are free in all of them (no run is long enough); "
         "use fewer channels, narrower weights (quantization: 4), or other processors",
     )
-
-
-def occupied_words(layer: Layer, shape: KernelShape) -> np.ndarray:
-    """bool [word]: words, relative to the start, that the loader writes in each processor.
-
-    Output channels that fill up the last pass are written as zeros: whole kernels, or one byte
-    each in a flattening layer.
-    """
-    out_passes, each = layer.out_passes
-    channels = np.arange(layer.out_channels if layer.flatten else out_passes * each)
-    stream = kernel_stream(layer, shape, channels)
-    filler = out_passes * each - len(channels)
-    if not layer.flatten:  # sub-byte kernels are written in groups that fill a byte
-        groups = out_passes * -(-each * shape.bits // 8)
-        filler = (groups * 8 // shape.bits - out_passes * each) * shape.passes
-        filler = filler * shape.bits // 8 * shape.taps
-    end = -(-(int(stream.max()) + 1 + filler) // KERNEL_BYTES)
-    dummy, remainder = divmod(shape.dummy_bytes, KERNEL_BYTES)
-    used = np.zeros(max(end, shape.words + dummy), bool)
-    used[np.unique(stream // KERNEL_BYTES)] = True
-    used[dummy : dummy + bool(remainder)] = True
-    used[int(stream.max()) // KERNEL_BYTES : end if layer.flatten else len(used)] = True
-    spread = loader_words(layer, shape)
-    if spread:
-        used = np.append(used, np.zeros(max(0, spread[-1] + 1 - len(used)), bool))
-        used[spread] = True
-    return used
-
-
-def loader_words(layer: Layer, shape: KernelShape) -> list[int]:
-    """Words that the vendor's loader touches where the output map has gaps: it skips one for each.
-
-    They are reserved too, so that the layers after lie where the vendor's do; which of its words
-    holds which kernel is right only where a kernel fills a word.
-    """
-    targets = set_bits(layer.output_processors)
-    if targets[-1] + 1 - targets[0] == len(targets) or layer.flatten or shape.bits != 8:
-        return []
-    words: list[int] = []
-    word = used = 0
-    for before, target in zip((targets[0] - 1, *targets), targets, strict=False):
-        word += target - before - 1
-        end = used + shape.passes * shape.taps
-        words += range(word, word + -(-end // KERNEL_BYTES))
-        word, used = word + end // KERNEL_BYTES, end % KERNEL_BYTES
-    return sorted(set(words))
-
-
-def kernel_stream(layer: Layer, shape: KernelShape, channels: np.ndarray) -> np.ndarray:
-    """int64 [channel, pass * tap]: stream bytes of output channels, from the layer's first word."""
-    positions = out_positions(layer, shape, channels)
-    code = (positions[:, None] * shape.passes + np.arange(shape.passes)) * shape.bits
-    tap = np.arange(shape.taps)
-    return ((code >> 3)[:, :, None] * shape.taps + tap).reshape(len(positions), -1)
-
-
-def out_positions(layer: Layer, shape: KernelShape, channels: np.ndarray) -> np.ndarray:
-    """Position, among the positions of all output passes, of each output channel."""
-    each = layer.out_passes[1]
-    processors = np.array(set_bits(layer.output_processors))
-    lowest = processors[0] - shape.lanes_before
-    return channels // each * shape.span + processors[channels % each] - lowest
 
 
 def kernel_placement(network: Network, layer: Layer, plan: LayerPlan) -> Placement:
@@ -416,72 +311,3 @@ def bias_warning(layer: Layer, plan: LayerPlan) -> str | None:
         "multiple of four over several passes), and the registers count gaps too; use a "
         "contiguous, aligned map"
     )
-
-
-# --- data
-
-
-def data_base(network: Network, processors: np.ndarray) -> np.ndarray:
-    """Byte address of the first byte that each processor reads: its instance, its lane."""
-    data, limits = network.device.region("data"), network.device.limits
-    instance, lane = np.divmod(processors, limits.processors_per_instance)
-    return data.address(*np.divmod(instance, data.units)) + lane
-
-
-def output_placement(network: Network, layer: Layer) -> Placement:
-    """HWC: four channels of a pixel in a word, passes in consecutive words; or 32-bit words."""
-    rows, columns = layer.out_size
-    passes, each = layer.out_passes
-    channel = np.arange(layer.out_channels)
-    base = data_base(network, np.array(set_bits(layer.output_processors))[channel % each])
-    step = passes * (layer.write_gap + 1)
-    return data_placement(
-        layer, "output", base, channel // each * (layer.write_gap + 1), (rows, columns), step
-    )
-
-
-def input_placement(network: Network, layer: Layer) -> Placement:
-    """As the layer before writes it, or CHW: a channel's pixels in consecutive bytes."""
-    rows, columns = layer.in_size
-    passes, each = layer.in_passes
-    operand, channel = np.divmod(np.arange(layer.in_channels * layer.operands), layer.in_channels)
-    base = data_base(network, np.array(set_bits(layer.processors))[channel % each])
-    if not layer.big_data:
-        word = channel // each * layer.operands + operand
-        step = passes * layer.operands
-        return data_placement(layer, "input", base, word, (rows, columns), step)
-    pieces = (
-        axis("channel", len(channel), base=base),
-        axis("row", rows, base=np.arange(rows) * columns),
-        axis("column", columns, base=np.arange(columns)),
-    )
-    shape = (len(channel), rows, columns)
-    return Placement(layer.name, "data", shape, 8, pieces, origin=layer.in_offset)
-
-
-def data_placement(
-    layer: Layer,
-    kind: str,
-    base: np.ndarray,
-    word: np.ndarray,
-    size: tuple[int, int],
-    step: int,
-) -> Placement:
-    """[channel, row, column] in data memory.
-
-    For each channel, ``base`` holds its instance and lane (bytes), ``word`` its word in a pixel; a
-    pixel takes ``step`` words (of 8-bit data; four times as many of 32-bit data).
-    """
-    wide = kind == "output" and layer.output_bits == 32
-    lane = base & 3
-    word_bytes = 16 if wide else 4
-    base = base - lane + (4 * lane if wide else lane) + word * word_bytes
-    rows, columns = size
-    pieces = (
-        axis("channel", len(base), base=base),
-        axis("row", rows, base=np.arange(rows) * columns * step * word_bytes),
-        axis("column", columns, base=np.arange(columns) * step * word_bytes),
-    )
-    offset = layer.out_offset if kind == "output" else layer.in_offset
-    shape = (len(base), rows, columns)
-    return Placement(layer.name, "data", shape, 32 if wide else 8, pieces, origin=offset)

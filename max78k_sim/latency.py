@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .allocation import Plan, kernel_shape
+from .allocation import Plan
+from .kernel_layout import kernel_shape
+from .layer_fields import timeslots
 from .network import Layer, Network
-from .program import timeslots
 
 ACCELERATOR_HERTZ = 50_000_000  # the vendor's default: a 100 MHz clock, divided by 2
 PROCESSOR_HERTZ = 100_000_000  # Cortex-M4
