@@ -10,6 +10,7 @@ from functools import cached_property
 
 ELTWISE = ("sub", "add", "or", "xor")  # in the order of the register's code
 NETWORK_INPUT = -1  # in Layer.inputs: the sample
+DATA_BUFFER = -2  # in Layer.inputs: the rolling buffer
 STRETCHED_TAPS = 9  # a dilated conv1d that spans fewer taps is a conv1d with zeros between them
 
 
@@ -28,6 +29,33 @@ def passes_of(channels: int, processors: int = 64, share: int = 4) -> tuple[int,
     if channels > processors:
         each = min(-(-each // share) * share, processors)
     return passes, each
+
+
+@dataclass(frozen=True)
+class DataBuffer:
+    """A rolling buffer: data memory that keeps its contents from one inference to the next.
+
+    Layers shift it (``Layer.buffer_shift``), append to it (``buffer_insert``) and read it
+    (DATA_BUFFER in ``inputs``).  ``size`` is (rows, columns); ``offset`` counts bytes in each
+    data-memory instance.
+    """
+
+    name: str
+    processors: int
+    channels: int
+    size: tuple[int, int]
+    offset: int
+    line: int | None = None  # of the description file
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one row takes in each data-memory instance."""
+        return 4 * passes_of(self.channels)[0] * self.size[1]
+
+    @property
+    def end(self) -> int:
+        """Byte offset past the last row."""
+        return self.offset + self.row_bytes * self.size[0]
 
 
 @dataclass(frozen=True)
@@ -56,7 +84,8 @@ class Layer:
     are bytes within each data-memory instance; ``processors`` and ``output_processors`` are 64-bit
     maps; ``output_shift`` is the total shift (a checkpoint's value plus 8 - weight_bits).
     ``in_channels`` of a flattening layer counts channels before flattening, of an element-wise one
-    the channels of one operand.  ``inputs`` are layer indices, NETWORK_INPUT for the sample.
+    the channels of one operand.  ``inputs`` are layer indices, NETWORK_INPUT for the sample,
+    DATA_BUFFER for the rolling buffer; ``buffer_shift`` and ``buffer_insert`` count its rows.
     """
 
     index: int
@@ -89,6 +118,8 @@ class Layer:
     streaming: bool = False
     after_streaming: bool = False  # the layer before streams
     bias_groups: tuple[int, ...] | None = None
+    buffer_shift: int = 0
+    buffer_insert: int = 0
     line: int | None = None  # of the description file
 
     @property
@@ -141,7 +172,7 @@ class Layer:
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """Layers that are read, NETWORK_INPUT for the sample; by default the one before."""
+        """Layers that are read (or NETWORK_INPUT, DATA_BUFFER); by default the one before."""
         return self.inputs or (self.index - 1,)
 
     @property

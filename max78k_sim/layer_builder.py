@@ -11,7 +11,7 @@ import numpy as np
 
 from .checkpoint import LayerParameters
 from .errors import HardwareLimit, InputError, NotEmulated
-from .network import NETWORK_INPUT, Layer, Parameters, passes_of
+from .network import DATA_BUFFER, NETWORK_INPUT, DataBuffer, Layer, Parameters, passes_of
 from .yaml_keys import BUILT_OPERATIONS, ELTWISE_OPERATIONS
 from .yaml_reader import Description, LayerDescription
 
@@ -108,6 +108,9 @@ class Context:
         names = [layer.name.lower() for layer in self.built]
         if item.lower() == "input":
             return NETWORK_INPUT
+        buffer = self.description.data_buffer
+        if buffer is not None and item.lower() == buffer.get("name").lower():
+            return DATA_BUFFER
         if item.lower() not in names:
             raise InputError(f"in_sequences: no earlier layer has the name '{item}'")
         return names.index(item.lower())
@@ -120,8 +123,26 @@ class Context:
                     f"in_sequences {index}: only layers 0 to {self.index - 1} are before"
                 )
             return self.built[index].out_channels, *self.built[index].out_size
+        buffer = read_buffer(self.description)
+        if index == DATA_BUFFER and buffer is not None:
+            return buffer.channels, *buffer.size
         dataset = str(self.description.get("dataset")).lower()
         return self.input_shape or DATASET_SHAPES.get(dataset)
+
+
+def read_buffer(description: Description) -> DataBuffer | None:
+    """The rolling buffer that the description declares."""
+    entry = description.data_buffer
+    if entry is None:
+        return None
+    return DataBuffer(
+        entry.get("name"),
+        entry.get("processors"),
+        entry.get("channels"),
+        entry.get("dim"),
+        entry.get("offset"),
+        entry.line,
+    )
 
 
 def read_shape(context: Context) -> tuple[int, int, int]:
@@ -216,6 +237,8 @@ def build_layer(context: Context) -> Layer:
         streaming=entry.get("streaming", False),
         after_streaming=before is not None and before.streaming,
         bias_groups=entry.get("bias_group"),
+        buffer_shift=entry.get("buffer_shift", 0),
+        buffer_insert=entry.get("buffer_insert", 0),
         line=entry.line,
     )
 

@@ -13,7 +13,14 @@ from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
 from .errors import HardwareLimit, InputError, NotEmulated
-from .layer_builder import Context, Options, build_layer, fit_parameters, layer_name
+from .layer_builder import (
+    Context,
+    Options,
+    build_layer,
+    fit_parameters,
+    layer_name,
+    read_buffer,
+)
 from .network import Layer, Network, Parameters
 from .yaml_keys import ELTWISE_OPERATIONS
 from .yaml_reader import Description, read_description
@@ -139,6 +146,7 @@ def build_network(
         options.avg_pool_rounding,
         options.fifo or options.fast_fifo,
         options.fast_fifo,
+        read_buffer(description),
         description.file,
     )
 

@@ -9,12 +9,22 @@ import numpy as np
 
 from .device import Device
 from .errors import InputError
-from .layer import ELTWISE, NETWORK_INPUT, Layer, passes_of, set_bits
+from .layer import (
+    DATA_BUFFER,
+    ELTWISE,
+    NETWORK_INPUT,
+    DataBuffer,
+    Layer,
+    passes_of,
+    set_bits,
+)
 from .rules import check_network, fault
 
 __all__ = [
+    "DATA_BUFFER",
     "ELTWISE",
     "NETWORK_INPUT",
+    "DataBuffer",
     "Layer",
     "Network",
     "Parameters",
@@ -47,6 +57,7 @@ class Network:
     average_rounding: bool = False
     fifo: bool = False  # the input comes through the FIFOs
     fast_fifo: bool = False  # ... through the one of the RISC-V core
+    data_buffer: DataBuffer | None = None
     file: str | None = None
 
     def __post_init__(self):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .device import Device
 from .errors import HardwareLimit, InputError, NotEmulated
-from .layer import NETWORK_INPUT, STRETCHED_TAPS, Layer, set_bits
+from .layer import DATA_BUFFER, NETWORK_INPUT, STRETCHED_TAPS, DataBuffer, Layer, set_bits
 
 ACTIVATIONS = (None, "relu", "abs")
 KERNEL_SHAPES = {  # per operation, what fits
@@ -46,6 +46,10 @@ class Checked(Protocol):
     @property
     def fifo(self) -> bool:
         """Whether the input comes through FIFOs."""
+
+    @property
+    def data_buffer(self) -> DataBuffer | None:
+        """The rolling buffer."""
 
     def streams_into_next(self, layer: Layer) -> bool:
         """Whether a layer's output is read as it appears."""
@@ -275,7 +279,12 @@ def check_inputs(network: Checked, layer: Layer) -> None:
                 layer,
                 f"reads {reads} (channels, rows, columns); {before.name} writes {wrote}",
             )
+    if not layer.index and layer.sources != (NETWORK_INPUT,):
+        message = "the first layer reads the sample; remove in_sequences"
+        raise fault(network, layer, message, InputError)
     for number in layer.sources:
+        if number == DATA_BUFFER and network.data_buffer is not None:
+            continue
         if not NETWORK_INPUT <= number < layer.index:
             raise fault(
                 network,
@@ -385,6 +394,38 @@ def check_streaming(network: Checked, layer: Layer) -> None:
         raise fault(network, layer, "flatten and streaming in one layer")
 
 
+def check_buffer(network: Checked, layer: Layer) -> None:
+    """The rolling buffer: read within it, shifted by whole rows, appended at its end."""
+    buffer = network.data_buffer
+    reads = DATA_BUFFER in layer.sources
+    if not (reads or layer.buffer_shift or layer.buffer_insert):
+        return
+    if buffer is None:
+        raise fault(network, layer, "buffer_shift and buffer_insert need a data_buffer", InputError)
+    span = f"{buffer.name} is 0x{buffer.offset:x} to 0x{buffer.end:x}"
+    shift, end = layer.buffer_shift, layer.out_offset + layer.out_bytes
+    target = layer.in_offset - shift * buffer.row_bytes
+    last = buffer.end - layer.buffer_insert * buffer.row_bytes
+    inside = buffer.offset <= layer.in_offset and layer.in_offset + layer.in_bytes <= buffer.end
+    problems = (
+        (reads and layer.processors != buffer.processors,
+         f"processors 0x{layer.processors:016x}; {buffer.name} has 0x{buffer.processors:016x}"),
+        (reads and not inside,
+         f"in_offset 0x{layer.in_offset:x} and 0x{layer.in_bytes:x} bytes; {span}"),
+        (shift and (layer.has_kernels or not reads),
+         f"buffer_shift is for a pass-through layer with in_sequences: {buffer.name}"),
+        (shift and layer.out_offset != target,
+         f"out_offset 0x{layer.out_offset:x}; buffer_shift {shift} of in_offset "
+         f"0x{layer.in_offset:x} takes out_offset: 0x{max(target, 0):x}"),
+        (layer.buffer_insert and (layer.out_offset != last or end != buffer.end),
+         f"output 0x{layer.out_offset:x} to 0x{end:x}; {span}, and buffer_insert "
+         f"{layer.buffer_insert} writes its last rows, from out_offset: 0x{max(last, 0):x}"),
+    )  # fmt: skip
+    for wrong, message in problems:
+        if wrong:
+            raise fault(network, layer, message, InputError)
+
+
 LAYER_RULES = (
     check_channels,
     check_sizes,
@@ -396,4 +437,5 @@ LAYER_RULES = (
     check_dilation,
     check_streaming,
     check_operands,
+    check_buffer,
 )

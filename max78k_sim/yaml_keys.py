@@ -227,8 +227,8 @@ KEYS = (
     Key("tcalc", read_boolean, "calculation order", (), OTHER_CHIP, (False,)),
     Key("snoop_sequence", read_any, "layer of the snoop unit", (), OTHER_CHIP),
     Key("simulated_sequence", read_any, "order in the vendor's simulator", (), OTHER_CHIP),
-    Key("buffer_shift", read_integer, "shift of the data buffer", (), LATER),
-    Key("buffer_insert", read_integer, "rows put into the data buffer", (), LATER),
+    Key("buffer_shift", read_count, "rows that a pass-through layer shifts the data buffer"),
+    Key("buffer_insert", read_count, "rows that the layer appends to the data buffer"),
 )
 
 GLOBAL_KEYS = (
@@ -240,5 +240,14 @@ GLOBAL_KEYS = (
     Key("bias", read_any, "test data of the vendor; not used"),
     Key("unload", read_any, "custom unloading", (), LATER),
     Key("snoop", read_any, "snoop unit", (), OTHER_CHIP),
-    Key("data_buffer", read_any, "data buffer", (), LATER),
+    Key("data_buffer", read_any, "rolling buffer, kept from one inference to the next"),
+)
+
+BUFFER_KEYS = (
+    Key("name", read_text, "name, for in_sequences"),
+    Key("processors", read_processors, "processors that read the buffer"),
+    Key("channels", read_count, "channels"),
+    Key("dim", read_size, "rows and columns"),
+    Key("offset", read_offset, "byte offset in each data-memory instance"),
+    Key("width", read_integer, "bits of a value", (), LATER, (8,)),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from .errors import InputError, Max78kError, NotEmulated, printable
-from .yaml_keys import GLOBAL_KEYS, KEYS, Key, read_any
+from .yaml_keys import BUFFER_KEYS, GLOBAL_KEYS, KEYS, Key, read_any
 
 SIZE_LIMIT = 1 << 20  # bytes of a description
 DEPTH_LIMIT = 20  # nested YAML collections
@@ -48,11 +48,12 @@ class LayerDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """A whole file: ``arch``, ``dataset``, ``output_map`` and the layers."""
+    """A whole file: ``arch``, ``dataset``, ``output_map``, the layers, and a rolling buffer."""
 
     file: str
     values: dict[str, Value] = field(default_factory=dict)
     layers: tuple[LayerDescription, ...] = ()
+    data_buffer: LayerDescription | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a global key, or the default."""
@@ -65,6 +66,7 @@ def key_names(keys: tuple[Key, ...]) -> dict[str, Key]:
 
 
 LAYER_NAMES, GLOBAL_NAMES = key_names(KEYS), key_names(GLOBAL_KEYS)
+BUFFER_NAMES = key_names(BUFFER_KEYS)
 
 
 def read_description(config_file: str | Path) -> Description:
@@ -85,7 +87,10 @@ def read_description(config_file: str | Path) -> Description:
     for key in ("arch", "dataset", "layers"):
         if key not in values:
             raise InputError(f"the key '{key}' is missing", file=file)
-    return Description(file, values, read_layers(root, file))
+    layers = read_entries(root, "layers", LAYER_NAMES, file)
+    buffer = read_buffer(root, file)
+    check_names([buffer, *layers] if buffer else layers, file)
+    return Description(file, values, order_layers(layers, file), buffer)
 
 
 def parse(raw: bytes, file: str) -> yaml.Node | None:
@@ -201,22 +206,39 @@ def construct(node: yaml.Node) -> Any:
     raise ValueError("a single value or a short flat list")
 
 
-def read_layers(root: yaml.MappingNode, file: str) -> tuple[LayerDescription, ...]:
-    """The entries of ``layers``, in order of execution."""
-    node = next(value for key, value in root.value if key.value == "layers")
+def read_entries(
+    root: yaml.MappingNode, name: str, names: dict[str, Key], file: str
+) -> list[LayerDescription]:
+    """The entries of a global list of mappings, in the order of the file."""
+    node = next(value for key, value in root.value if key.value == name)
     line = node.start_mark.line + 1
+    one = name.removesuffix("s")
     if not isinstance(node, yaml.SequenceNode) or not node.value:
-        raise InputError("'layers' is a list with at least one layer", file=file, line=line)
-    layers = []
+        raise InputError(f"'{name}' is a list with at least one {one}", file=file, line=line)
+    entries = []
     for index, entry in enumerate(node.value):
         line = entry.start_mark.line + 1
         if not isinstance(entry, yaml.MappingNode):
-            raise InputError(f"layer {index} is not a mapping of keys", file=file, line=line)
-        layers.append(
-            LayerDescription(line, read_mapping(entry, LAYER_NAMES, file, f"layer {index}"))
-        )
-    check_names(layers, file)
-    return order_layers(layers, file)
+            raise InputError(f"{one} {index} is not a mapping of keys", file=file, line=line)
+        entries.append(LayerDescription(line, read_mapping(entry, names, file, f"{one} {index}")))
+    return entries
+
+
+def read_buffer(root: yaml.MappingNode, file: str) -> LayerDescription | None:
+    """The rolling buffer, if there is one; it has to be described whole."""
+    if not any(key.value == "data_buffer" for key, _ in root.value):
+        return None
+    entries = read_entries(root, "data_buffer", BUFFER_NAMES, file)
+    if len(entries) > 1:
+        message = f"{len(entries)} entries of 'data_buffer'; one is emulated"
+        raise NotEmulated(message, file=file, line=entries[1].line)
+    for key in ("name", "processors", "channels", "dim", "offset"):
+        if key not in entries[0].values:
+            message = (
+                f"data_buffer has no '{key}'; it takes name, processors, channels, dim, offset"
+            )
+            raise InputError(message, file=file, line=entries[0].line)
+    return entries[0]
 
 
 def check_names(layers: list[LayerDescription], file: str) -> None:

@@ -9,6 +9,7 @@ from .cases import (
     DENSE_BIAS,
     GAPS_IN_WORDS,
     ROUNDED_1D,
+    SHIFTED_BUFFER,
     SPLIT_CASES,
     SPLIT_OPERANDS,
     WRONG_KERNELS,
@@ -48,4 +49,6 @@ def wrong_outputs(case: Case, network: Network, layer: Layer) -> str | None:
         return ROUNDED_1D
     if case.name in SPLIT_CASES and layer.operands > 1:
         return SPLIT_OPERANDS
+    if layer.buffer_shift:
+        return SHIFTED_BUFFER
     return None

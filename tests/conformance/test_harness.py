@@ -67,8 +67,9 @@ def test_a_wrong_register(case):
     functions["cnn_configure"][-1][2] = hex(int(value, 16) ^ 1)
     file.write_text(json.dumps(functions))
     result = check_case(case)
-    assert levels_that_fail(case) == {"registers"}
-    assert result.faults[0].startswith(f"registers: 0x{int(address, 16):08x} is 0x")
+    assert levels_that_fail(case) == {"registers", "write order"}
+    expected = f"registers: cnn_configure: 0x{int(address, 16):08x} is 0x"
+    assert result.faults[0].startswith(expected)
 
 
 def test_a_wrong_allocation(case):

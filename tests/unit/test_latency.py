@@ -6,7 +6,7 @@ import pytest
 
 from max78k_sim.allocation import allocate
 from max78k_sim.latency import OVERHEAD_CYCLES, latency, milliseconds
-from tests.conformance.cases import EXPECTED_COUNTS, Case, claimed_cases
+from tests.conformance.cases import EXPECTED_COUNTS, Case, cases_in
 from tests.conftest import CASES, corpus
 
 
@@ -17,7 +17,7 @@ def estimates(case: Case) -> tuple[list[int], list[int]]:
     return [*found.layers, found.total], [*expected, case.meta["est_cycles"]]
 
 
-@pytest.mark.parametrize("case", claimed_cases(CASES), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", cases_in(CASES), ids=lambda case: case.name)
 def test_cycles_of_committed_cases(case):
     found, expected = estimates(case)
     assert found == expected
@@ -26,7 +26,7 @@ def test_cycles_of_committed_cases(case):
 @pytest.mark.corpus
 @pytest.mark.parametrize("folder", EXPECTED_COUNTS)
 def test_cycles_of_all_golden_cases(folder):
-    for case in claimed_cases(corpus() / folder):
+    for case in cases_in(corpus() / folder):
         found, expected = estimates(case)
         assert found == expected, case.name
 

@@ -193,7 +193,9 @@ def test_the_value_that_changes_nothing_is_taken(file, key):
 @pytest.mark.parametrize("key", GLOBAL_KEYS, ids=lambda key: key.name)
 def test_every_global_key(file, key):
     text = HEAD + LAYER
-    if f"{key.name}:" not in text:
+    if key.name == "data_buffer":
+        text += "data_buffer: [{name: a, processors: 1, channels: 1, dim: 1, offset: 0}]\n"
+    elif f"{key.name}:" not in text:
         text += f"{key.name}: 1\n"
     if key.status:
         with pytest.raises(NotEmulated, match=f"'{key.name}: 1' is {key.status}"):
@@ -216,7 +218,7 @@ def check_every_description(folders) -> int:
             read_well += 1
         except (NotEmulated, HardwareLimit, InputError) as error:
             assert isinstance(error, Max78kError) and str(error).startswith(str(case.folder))
-            assert not case.is_claimed or "give a checkpoint file" in str(error), error
+            assert "give a checkpoint file" in str(error), error
     return read_well
 
 
