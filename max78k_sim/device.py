@@ -134,6 +134,10 @@ class Device:
     executes: bool  # whether Machine knows this chip's behaviour, or only its addresses
     notes: tuple[str, ...] = field(default=())
 
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        """What hypothesis shows of a failing example: the name, not the tables."""
+        printer.text(self.name)
+
     @cached_property
     def by_name(self) -> dict[str, Region]:
         """Regions by their name."""

@@ -5,7 +5,7 @@ A Layer says nothing about registers; what it may be, rules.py says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 ELTWISE = ("sub", "add", "or", "xor")  # in the order of the register's code
@@ -76,7 +76,14 @@ class Lowering:
     skipped: int = 0
 
 
-@dataclass(frozen=True)
+class Hexadecimal(int):
+    """An integer that shows itself in hexadecimal."""
+
+    def __repr__(self) -> str:
+        return hex(self)
+
+
+@dataclass(frozen=True, repr=False)
 class Layer:
     """One layer as the user described it.
 
@@ -121,6 +128,22 @@ class Layer:
     buffer_shift: int = 0
     buffer_insert: int = 0
     line: int | None = None  # of the description file
+
+    def __repr__(self) -> str:
+        """Fields that are not the defaults; maps in hexadecimal."""
+        shown = {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        }
+        for name in ("processors", "output_processors", "in_offset", "out_offset"):
+            if name in shown:
+                shown[name] = Hexadecimal(shown[name])
+        return f"Layer({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        """What hypothesis shows of a failing example."""
+        printer.text(repr(self))
 
     @property
     def pooled_size(self) -> tuple[int, int]:

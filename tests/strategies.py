@@ -1,4 +1,4 @@
-"""How many examples a property gets; the strategies themselves are in max78k_sim/testing.py."""
+"""How many examples a property gets; the strategies themselves are in max78k_sim/testing."""
 
 from __future__ import annotations
 

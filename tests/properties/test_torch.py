@@ -31,11 +31,13 @@ def describe(plan: Plan) -> None:
     """What the examples cover, shown by --hypothesis-show-statistics."""
     for layer in plan.network.layers:
         event(f"{layer.op}, flatten {layer.flatten}, passes {layer.in_passes[0]}")
+        event(f"{layer.eltwise} of {layer.operands}, inputs {len(layer.inputs)}")
+        event(f"run as {layer.hardware.op}, dilation {layer.dilation > 1}")
     event(f"quadrants {plan.groups}")
 
 
 @examples(100)
-@given(network=networks(), seed=st.integers(0, 2**32 - 1))
+@given(network=networks(most_layers=5, weight_bits=(8, 4, 2, 1)), seed=st.integers(0, 2**32 - 1))
 def test_the_machine_computes_what_pytorch_computes(network, seed):
     program = compiled(network)
     describe(program.plan)
