@@ -51,18 +51,38 @@ class Region:
         offset = group * self.group_stride + unit * self.unit_stride
         return self.base + offset + entry * self.entry_stride + word * WORD
 
-    def locate(self, address: int) -> Location | None:
-        """The place that a byte address names in this region, or None when it is outside."""
+    def split(self, address):
+        """(group, unit, entry, word, byte) of byte addresses, the inverse of ``address``.
+
+        Takes an integer or an integer array (signed: addresses below ``base`` come out negative);
+        an axis of size 1 comes out as the integer 0.  Unchecked: ``holds`` says what is inside.
+        """
         strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
         place, byte = [0, 0, 0, 0], address - self.base
         for axis in sorted(range(4), key=lambda axis: -strides[axis]):
             if self.shape[axis] > 1:
                 place[axis], byte = divmod(byte, strides[axis])
-        if not 0 <= byte < WORD:
-            return None
-        inside = all(0 <= index < count for index, count in zip(place, self.shape, strict=True))
-        group, unit, entry, word = place
-        return Location(self, group, unit, entry, word, byte) if inside else None
+        return (*place, byte)
+
+    def holds(self, address):
+        """Whether byte addresses (as for ``split``) are in this region: bool, or bool array."""
+        *place, byte = self.split(address)
+        inside = (byte >= 0) & (byte < WORD)
+        for index, count in zip(place, self.shape, strict=True):
+            inside = inside & (index >= 0) & (index < count)
+        return inside
+
+    def locate(self, address: int) -> Location | None:
+        """The place that a byte address names in this region, or None when it is outside."""
+        return Location(self, *self.split(address)) if self.holds(address) else None
+
+    def packed_address(self, group=0, unit=0, entry=0):
+        """Where a packed ("mexpress") stream that begins at a kernel word is written.
+
+        Byte address, for integers or arrays: packed streams count kernel words in steps of 4 bytes,
+        not in slots.  A byte 1 to the address + 1 comes before the first 32-bit word.
+        """
+        return self.address(group, unit) + entry * WORD
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first, past-the-end) byte addresses of each contiguous stretch of entries."""

@@ -10,7 +10,8 @@ import pytest
 from max78k_sim import InputError, load_network
 from max78k_sim.allocation import allocate
 from max78k_sim.devices import MAX78000, MAX78002
-from max78k_sim.explain import explain, find, where
+from max78k_sim.elements import find
+from max78k_sim.explain import explain, where
 from max78k_sim.network import Parameters
 
 DESCRIPTION = """
@@ -45,22 +46,23 @@ SENTENCES = [
     (
         0x50180008,
         "0x50180008: first kernel [out 0, in 0, row 2, column 2], processor 0, "
-        "kernel word 0 (byte 8)",
+        "kernel word 0, b8, byte 8 of the slot",
     ),
     (
         0x5018000C,
-        "0x5018000c: kernel memory of first, but no weight, processor 0, kernel word 0 (byte 12); "
-        "the chip stores no bits there",
+        "0x5018000c: kernel memory of first, but no weight, processor 0, kernel word 0, "
+        "byte 12 of the slot; the chip stores no bits there",
     ),
     (
         0x50580008,
         "0x50580008: second kernel [out 0, in 0, row 2, column 2] in bits 0 to 3; "
         "also second kernel [out 1, in 0, row 2, column 2] in bits 4 to 7, processor 16, "
-        "kernel word 0 (byte 8)",
+        "kernel word 0, b8, byte 8 of the slot",
     ),
     (
         0x50186BC0,
-        "0x50186bc0: kernel memory that no layer uses, processor 1, kernel word 700 (byte 0)",
+        "0x50186bc0: kernel memory that no layer uses, processor 1, kernel word 700, b0, "
+        "byte 0 of the slot",
     ),
     (0x5080A002, "0x5080a002: data memory that no layer uses, instance 5 (quadrant 1), "
      "word 2048 (byte 2)"),
@@ -113,7 +115,7 @@ def test_sentences(plan, address, sentence):
 
 def test_without_a_plan():
     assert explain(MAX78000, 0x50584048) == (
-        "0x50584048: kernel memory, processor 17, kernel word 4 (byte 8)"
+        "0x50584048: kernel memory, processor 17, kernel word 4, b8, byte 8 of the slot"
     )
     assert explain(MAX78000, 0x50100594) == (
         "0x50100594: layer register LCTL0 (layer control) of layer 1 in quadrant 0"
@@ -137,7 +139,7 @@ def test_address_of_nothing(plan):
 def test_where(plan):
     assert where(plan, "second", "kernel", (1, 3, 0, 2)) == (
         "second kernel [out 1, in 3, row 0, column 2] in bits 4 to 7: 0x5058c006, processor 19, "
-        "kernel word 0 (byte 6)"
+        "kernel word 0, b2, byte 6 of the slot; packed address 0x5058c000 (strobe 0x5058c001)"
     )
     assert where(plan, "last", "kernel", (2, 21)).startswith(
         "last kernel [out 2, in 21] (in is channel 1, row 1, column 1): 0x50184"
