@@ -109,8 +109,11 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def as_text(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose addresses are hexadecimal."""
-    return {name: f"0x{value:08x}" if name in HEXADECIMAL else value for name, value in row.items()}
+    """A row whose addresses are hexadecimal, and whose names are one word each."""
+    return {
+        name.replace(" ", "_"): f"0x{value:08x}" if name in HEXADECIMAL else value
+        for name, value in row.items()
+    }
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -151,7 +154,7 @@ def address_json(source: Plan | Device, address: int) -> dict[str, Any]:
     if place.region.name in REGISTER_REGIONS:
         planned = planned_words(plan) if plan is not None else {}
         return answer | {"register": register_json(plan, chip, address - place.byte, planned)}
-    at = {name: int(number) for name, number in coordinates(place.region, *split).items()}
+    at = as_text({name: int(one) for name, one in coordinates(place.region, *split).items()})
     found = find(plan, address) if plan is not None else ()
     elements = [
         {

@@ -191,8 +191,9 @@ def place_table(rows: list[MapRow]) -> Fitting:
     """Where layers lie; on a narrow terminal without the processors' map, which is said twice."""
     cells = [place_cells(row) for row in rows]
     drop = PLACE_COLUMNS.index("processors")
-    fewer = [line[:drop] + line[drop + 1 :] for line in (PLACE_COLUMNS, *cells)]
-    return Fitting(table(PLACE_COLUMNS, cells), table(fewer[0], fewer[1:]))
+    heads, *fewer = [line[:drop] + line[drop + 1 :] for line in (PLACE_COLUMNS, *cells)]
+    heads = tuple("processors" if name == "ranges" else name for name in heads)
+    return Fitting(table(PLACE_COLUMNS, cells), table(heads, fewer))
 
 
 def element_table(plan: Plan, chosen: Selection) -> Group:

@@ -11,7 +11,7 @@ from max78k_sim import InputError, load_network
 from max78k_sim.allocation import allocate
 from max78k_sim.devices import MAX78000, MAX78002
 from max78k_sim.elements import find
-from max78k_sim.explain import explain, where
+from max78k_sim.explain import explain, explain_range, where
 from max78k_sim.network import Parameters
 
 DESCRIPTION = """
@@ -134,6 +134,44 @@ def test_a_given_register_word():
 def test_address_of_nothing(plan):
     with pytest.raises(InputError, match="0x60000000 is in no memory of MAX78000; the accelerator"):
         explain(plan, 0x60000000)
+
+
+def test_a_range(plan):
+    """A line for each byte that may hold something; neighbours that hold nothing are joined."""
+    lines = explain_range(plan, 0x50180008, 12)
+    assert [line.split(",")[0] for line in lines] == [
+        "0x50180008: first kernel [out 0",
+        "0x50180009: first kernel [out 0",
+        "0x5018000a: first kernel [out 0",
+        "0x5018000b: first kernel [out 0",
+        "0x5018000c to 0x5018000f: the chip stores no bits there",
+        "0x50180010: first kernel [out 1",
+        "0x50180011 to 0x50180013: the chip stores no bits there",
+    ]
+    assert [line[:10] for line in explain_range(plan, 0x50400001, 12)] == [
+        "0x50400001", "0x50400004", "0x50400008", "0x5040000c",
+    ]  # fmt: skip
+    assert explain_range(plan, 0x50405000, 0x1000) == [
+        "0x50405000 to 0x50405fff: data memory that no layer uses"
+    ]
+    assert explain_range(plan, 0x50100590, 8)[1] == explain(plan, 0x50100594)
+    assert explain_range(MAX78000, 0x50C1FFF8, 16) == [
+        "0x50c1fff8 to 0x50c1ffff: data memory",
+        "0x50c20000 to 0x50c20007: no memory",
+    ]
+    with pytest.raises(InputError, match="0x60000000 is in no memory of MAX78000"):
+        explain_range(plan, 0x60000000, 4)
+
+
+def test_fifo_registers(plan):
+    fifo = allocate(replace(plan.network, fifo=True, layers=plan.network.layers))
+    assert explain(fifo, 0x50000000) == (
+        "0x50000000: fifo register FIFO_CTRL (FIFO control): almost_full 2, almost_empty 2, "
+        "couple, enable 1, 0x00001908"
+    )
+    assert explain(MAX78000, 0x400C0400).startswith(
+        "0x400c0400: fast fifo register FAST_FIFO_CR (fast FIFO control)"
+    )
 
 
 def test_where(plan):
