@@ -41,10 +41,17 @@ class Region:
         """32-bit words in one entry."""
         return len(self.word_masks)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int, int]:
         """[group, unit, entry, word]: the shape of the array that stores the region."""
         return self.groups, self.units, self.entries, self.words
+
+    @cached_property
+    def _strides(self) -> tuple[tuple[int, int], ...]:
+        """(axis of ``shape``, bytes) of every axis longer than 1, the largest stride first."""
+        strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
+        axes = sorted(range(4), key=lambda axis: -strides[axis])
+        return tuple((axis, strides[axis]) for axis in axes if self.shape[axis] > 1)
 
     def address(self, group=0, unit=0, entry=0, word=0):
         """Byte address of a word; takes integers or integer arrays (then unchecked)."""
@@ -57,11 +64,9 @@ class Region:
         Takes an integer or an integer array (signed: addresses below ``base`` come out negative);
         an axis of size 1 comes out as the integer 0.  Unchecked: ``holds`` says what is inside.
         """
-        strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
         place, byte = [0, 0, 0, 0], address - self.base
-        for axis in sorted(range(4), key=lambda axis: -strides[axis]):
-            if self.shape[axis] > 1:
-                place[axis], byte = divmod(byte, strides[axis])
+        for axis, stride in self._strides:
+            place[axis], byte = divmod(byte, stride)
         return (*place, byte)
 
     def holds(self, address):

@@ -40,13 +40,22 @@ def explain(source: Plan | Device, address: int, word: int | None = None) -> str
     """
     plan, chip = plan_and_chip(source)
     place = chip.locate(address)
+    found: Found = [()]
+    if plan is not None and place.region.name in REGISTER_REGIONS:
+        word = planned_words(plan).get(address - place.byte, 0) if word is None else word
+    elif plan is not None:
+        found = find_each(plan, np.arange(address, address + phrase_bytes(place)))
+    return sentence(plan, chip, place, found, word)
+
+
+def sentence(
+    plan: Plan | None, chip: Device, place: Location, found: Found, word: int | None
+) -> str:
+    """``explain`` for elements, and a register's content, that were looked up already."""
     if place.region.name in REGISTER_REGIONS:
-        if word is None and plan is not None:
-            word = planned_words(plan).get(address - place.byte, 0)
-        return f"0x{address:08x}: {explain_register(plan, chip, place, word)}"
-    length = phrase_bytes(place)
-    found = [] if plan is None else find_each(plan, np.arange(address, address + length))
-    text = f"0x{address:08x}: {owner_of(plan, place, found)}, {describe_location(place)}"
+        return f"0x{place.address:08x}: {explain_register(plan, chip, place, word)}"
+    owner = owner_of(plan, place, found)
+    text = f"0x{place.address:08x}: {owner}, {describe_location(place)}"
     return text if is_stored(place) else f"{text}; {NO_BITS}"
 
 
@@ -79,9 +88,10 @@ def explain_range(source: Plan | Device, first: int, length: int) -> list[str]:
 
 def places_between(chip: Device, first: int, end: int) -> Iterator[tuple[int, Location | None]]:
     """Bytes of kernel words and words of any other memory, each with its place."""
-    address = first
+    address, place = first, None
     while address < end:
-        located = (region.locate(address) for region in chip.regions)
+        likely = chip.regions if place is None else (place.region, *chip.regions)
+        located = (region.locate(address) for region in likely)
         place = next((place for place in located if place is not None), None)
         yield address, place
         kernel = place is not None and place.region.entry_name == "kernel word"

@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+import numpy as np
+
 from .address_map import Run, runs
 from .allocation import Plan
-from .device import Device
-from .elements import Selection, columns_of, coordinates, find
+from .device import Device, Location
+from .elements import Element, Selection, columns_of, coordinates, find_each
 from .errors import NotEmulated
-from .explain import REGISTER_REGIONS, explain, find_register, plan_and_chip, planned_words
+from .explain import (
+    REGISTER_REGIONS,
+    Found,
+    find_register,
+    phrase_bytes,
+    plan_and_chip,
+    planned_words,
+    sentence,
+)
 from .latency import latency, milliseconds
 from .report import MapRow, has_weights, map_rows, memory_use
 
@@ -141,32 +151,55 @@ def element_rows(plan: Plan, chosen: Selection) -> list[dict[str, Any]]:
     return [owner | as_text(dict(zip(table, row, strict=True))) for row in numbers]
 
 
-def address_json(source: Plan | Device, address: int) -> dict[str, Any]:
-    """What lies at a byte address: its place, and the elements or the register there."""
+def addresses_json(source: Plan | Device, addresses: Sequence[int]) -> list[dict[str, Any]]:
+    """What lies at each of some byte addresses.  Raises InputError for one in no memory."""
     plan, chip = plan_and_chip(source)
-    place = chip.locate(address)
-    split = place.group, place.unit, place.entry, place.word, place.byte
-    answer = {
-        "address": f"0x{address:08x}",
+    planned = {} if plan is None else planned_words(plan)
+    places = [chip.locate(address) for address in addresses]
+    lengths = [phrase_bytes(place) for place in places]
+    pairs = zip(addresses, lengths, strict=True)
+    wanted = [address + n for address, length in pairs for n in range(length)]
+    found = [()] * len(wanted) if plan is None else find_each(plan, np.array(wanted, np.int64))
+    ends = np.cumsum(lengths).tolist()
+    here = [found[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return [
+        address_json(plan, chip, place, nearby, planned)
+        for place, nearby in zip(places, here, strict=True)
+    ]
+
+
+def address_json(
+    plan: Plan | None, chip: Device, place: Location, found: Found, planned: Mapping[int, int]
+) -> dict[str, Any]:
+    """One address: a sentence, and the register there or the place and its elements."""
+    word_address = place.address - place.byte
+    word = None if plan is None else planned.get(word_address, 0)
+    answer: dict[str, Any] = {
+        "address": f"0x{place.address:08x}",
         "memory": place.region.name,
-        "text": explain(source, address),
+        "text": sentence(plan, chip, place, found, word),
     }
     if place.region.name in REGISTER_REGIONS:
-        planned = planned_words(plan) if plan is not None else {}
-        return answer | {"register": register_json(plan, chip, address - place.byte, planned)}
-    at = as_text({name: int(one) for name, one in coordinates(place.region, *split).items()})
-    found = find(plan, address) if plan is not None else ()
-    elements = [
-        {
-            "name": one.name,
-            "layer": one.layer,
-            "tensor": one.kind,
-            "index": dict(zip(one.axes, one.index, strict=True)),
-            "bits": [one.bit, one.bit + one.bits - 1],
-        }
-        for one in found
-    ]
-    return answer | {"place": at, "elements": elements}
+        return answer | {"register": register_json(plan, chip, word_address, planned)}
+    elements = [element_json(one) for one in found[0]]
+    return answer | {"place": place_json(place), "elements": elements}
+
+
+def place_json(place: Location) -> dict[str, Any]:
+    """Quadrant, processor or instance, entry and byte."""
+    split = place.group, place.unit, place.entry, place.word, place.byte
+    return as_text({name: int(one) for name, one in coordinates(place.region, *split).items()})
+
+
+def element_json(one: Element) -> dict[str, Any]:
+    """An element: what ``select`` calls it, and its parts; bits are of its first byte on."""
+    return {
+        "name": one.name,
+        "layer": one.layer,
+        "tensor": one.kind,
+        "index": dict(zip(one.axes, one.index, strict=True)),
+        "bits": [one.bit, one.bit + one.bits - 1],
+    }
 
 
 def selections_json(plan: Plan, chosen: Iterable[Selection]) -> list[dict[str, Any]]:

@@ -25,6 +25,10 @@ UNLIMITED = 1000  # columns
 DATA_COLUMNS = 32  # of the picture of data memory
 DATA_MARKS = ".<>#"  # free, read, written, both
 
+# Columns of element_lines that are not called, or not printed, as in elements.columns_of.
+ELEMENT_HEADS = {"kernel word": "word", "slot byte": "slot", "packed address": "packed"}
+ELEMENT_CELLS = {"address": "{:08x}", "packed address": "{:08x}"}
+
 
 def kernel_picture(plan: Plan, columns: int = PICTURE_COLUMNS[0]) -> str:
     """Kernel memory: a line for processors that look alike, a mark for a range of words.
@@ -81,16 +85,11 @@ def data_picture(plan: Plan, columns: int = DATA_COLUMNS) -> str:
         marks = "".join(DATA_MARKS[code] for code in used)
         cells.append((row.layer, names[0], names[1], marks))
     heads = ("layer", "read", "written", f"0 to {columns * each - 1:x}")
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (heads, *cells)
-    ]
     head = [
         "data memory: layers down; instances read and written; their bytes across",
         f"({each:,} to a mark: < read, > written, # both, dots neither)",
     ]
-    return "\n".join(["", *head, *lines])
+    return "\n".join(["", *head, *aligned([heads, *cells])])
 
 
 def use_lines(plan: Plan) -> list[str]:
@@ -196,31 +195,32 @@ def place_table(rows: list[MapRow]) -> Fitting:
     return Fitting(table(PLACE_COLUMNS, cells), table(heads, fewer))
 
 
-def element_table(plan: Plan, chosen: Selection) -> Group:
-    """Where each of some elements lies: a line for each."""
-    from rich.console import Group
-    from rich.text import Text
+def element_lines(plan: Plan, chosen: Selection) -> list[str]:
+    """Where each of some elements lies: a title, heads and a line for each.
 
+    ``byte`` counts within the kernel word, ``slot`` within its 16 bytes of addresses; ``packed`` is
+    where a packed stream from that word on is written.  Plain text: there may be many thousands.
+    """
     columns = columns_of(plan, chosen)
-    last = columns.pop("last bit")
-    shown = {
-        name: [f"{number:08x}" if name.endswith("address") else f"{number}" for number in column]
+    bits = zip(columns.pop("bit").tolist(), columns.pop("last bit").tolist(), strict=True)
+    if "processor" in columns:
+        del columns["quadrant"]
+    shown = [
+        (ELEMENT_HEADS.get(name, name), *map(ELEMENT_CELLS.get(name, "{}").format, column.tolist()))
         for name, column in columns.items()
-        if name != "quadrant" or "processor" not in columns
-    }
-    shown["bit"] = [f"{low}-{high}" for low, high in zip(columns["bit"], last, strict=True)]
-    if "slot byte" in shown:
-        shown["byte"] = [f"b{number}" for number in shown["byte"]]
-    fewer = {name: column for name, column in shown.items() if name != "slot byte"}
-    tables = [
-        table(
-            tuple("bits" if name == "bit" else name.replace(" ", "\n") for name in part),
-            list(zip(*part.values(), strict=True)),
-        )
-        for part in (shown, fewer)
     ]
-    title = f"{chosen.layer} {chosen.kind} (addresses are hexadecimal)\n"
-    return Group(Text(title), Fitting(*tables))
+    shown.append(("bits", *(f"{low}-{high}" for low, high in bits)))
+    title = f"{chosen.layer} {chosen.kind} (addresses are hexadecimal)"
+    return [title, *aligned(list(zip(*shown, strict=True)))]
+
+
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def tensor(shape: tuple[int, ...]) -> str:

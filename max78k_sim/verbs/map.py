@@ -12,8 +12,8 @@ from ..device import Device
 from ..elements import Selection, select
 from ..errors import InputError
 from ..explain import explain, explain_range, places_between, plan_and_chip, where
-from ..map_files import address_json, map_csv, map_json, selections_csv, selections_json
-from ..map_text import data_picture, element_table, render_map
+from ..map_files import addresses_json, map_csv, map_json, selections_csv, selections_json
+from ..map_text import data_picture, element_lines, render_map
 from .common import network_from, write_whole
 
 NUMBER = r"(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)"
@@ -101,7 +101,7 @@ def print_where(plan: Plan, chosen: Selection) -> None:
     if len(chosen.index) == 1:
         print(where(plan, chosen.layer, chosen.kind, tuple(chosen.index[0].tolist())))
     else:
-        show(element_table(plan, chosen))
+        print("\n".join(element_lines(plan, chosen)))
 
 
 def answer_what(source: Plan | Device, options: Namespace) -> None:
@@ -112,13 +112,11 @@ def answer_what(source: Plan | Device, options: Namespace) -> None:
             print_what(source, first, length)
         return
     _, chip = plan_and_chip(source)
-    answers = []
+    addresses: list[int] = []
     for first, length in asked:
         places = places_between(chip, first, first + (length or 1))
-        answers += [
-            address_json(source, address) for address, place in places if place or not length
-        ]
-    print(json.dumps(answers, indent=2))
+        addresses += [address for address, place in places if place or not length]
+    print(json.dumps(addresses_json(source, addresses), indent=2))
 
 
 def print_what(source: Plan | Device, first: int, length: int | None) -> None:

@@ -15,7 +15,7 @@ from max78k_sim.address_map import runs
 from max78k_sim.allocation import Plan, allocate
 from max78k_sim.elements import columns_of, select
 from max78k_sim.explain import explain, where
-from max78k_sim.map_files import address_json
+from max78k_sim.map_files import addresses_json
 from max78k_sim.verbs.map import read_range
 from tests.conftest import CASES, ROOT, corpus
 from tests.strategies import examples
@@ -98,7 +98,7 @@ def test_what_undoes_where_as_people_ask(question):
     address, length = read_range(re.findall(r"\]?.*?: (0x[0-9a-f]{8}), ", answer)[0])
     assert length is None
     table = columns_of(plan, chosen)
-    found = address_json(plan, address)
+    found = addresses_json(plan, [address])[0]
     for name, number in found["place"].items():
         assert table[name.replace("_", " ")].tolist() == [number]
     (mine,) = [one for one in found["elements"] if (one["layer"], one["tensor"]) == (layer, kind)

@@ -10,7 +10,7 @@ from max78k_sim.address_map import runs
 from max78k_sim.allocation import allocate
 from max78k_sim.devices import MAX78000
 from max78k_sim.elements import select
-from max78k_sim.map_files import address_json, map_csv, map_json, selections_csv, selections_json
+from max78k_sim.map_files import addresses_json, map_csv, map_json, selections_csv, selections_json
 from tests.builders import one_layer, two_layers
 
 PLAN = allocate(two_layers())
@@ -73,7 +73,7 @@ def test_elements():
 
 
 def test_addresses():
-    answer = address_json(PLAN, 0x50184026)
+    answer = addresses_json(PLAN, [0x50184026])[0]
     assert answer["place"] == {
         "quadrant": 0, "processor": 1, "kernel_word": 2, "byte": 2, "slot_byte": 6,
     }  # fmt: skip
@@ -82,11 +82,11 @@ def test_addresses():
         "name": "first.kernel[2,1,0,2]", "layer": "first", "tensor": "kernel",
         "index": {"out": 2, "in": 1, "row": 0, "column": 2}, "bits": [0, 7],
     }  # fmt: skip
-    names = [one["name"] for one in address_json(PLAN, 0x50402001)["elements"]]
+    names = [one["name"] for one in addresses_json(PLAN, [0x50402001])[0]["elements"]]
     assert names == ["first.output[1,0,0]", "second.input[1,0,0]"]
-    register = address_json(PLAN, 0x50100596)["register"]
+    register = addresses_json(PLAN, [0x50100596])[0]["register"]
     assert (register["name"], register["layer"], register["address"]) == (
         "LCTL0", "second", "0x50100594",
     )  # fmt: skip
-    assert address_json(MAX78000, 0x50100594)["register"]["fields"] is None
-    assert address_json(MAX78000, 0x50184001)["elements"] == []
+    assert addresses_json(MAX78000, [0x50100594])[0]["register"]["fields"] is None
+    assert addresses_json(MAX78000, [0x50184001])[0]["elements"] == []

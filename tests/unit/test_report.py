@@ -133,8 +133,8 @@ def test_the_map_loses_nothing_when_it_is_narrow(plan, width):
     assert "=third[/b]" in text  # a name is never markup
     assert "kernels: 104 of 49,152 words (0%), 936 B" in text
     if width >= 100:  # nothing is folded; the map of 64 bits is left out where it would be
-        line = "fourth     0-3     36-37 =third[/b]  50180240"
-        assert line in text.replace("000000000000000f  ", "")
+        (line,) = [line for line in text.splitlines() if "=third[/b]  50180240" in line]
+        assert line.split()[:2] == ["fourth", "0-3"]
         assert ("00000000ffffffff" in text) == (width == 120)
     if width >= 100:
         assert "conv2d 3x3 pad 1, relu" in text
