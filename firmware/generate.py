@@ -12,16 +12,16 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
-from max78k_sim import packing
 from max78k_sim.allocation import Plan
 from max78k_sim.errors import InputError
 from max78k_sim.placement import Axis, Placement
 
-DIRECTORY = Path(__file__).parent
+from .layout import layout_header
+from .text import DIRECTORY, fill, prefixes
+
 MAP_RUNTIME = (
     "cnn_address.h",
     "cnn_address.c",
@@ -33,7 +33,6 @@ MAP_RUNTIME = (
 TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c")
 CHECK_RUNTIME = ("train_check.c", "Makefile")
 WORDS_A_LINE = 8
-STORED_REGIONS = ("kernel", "bias", "data")  # memories that C reads and writes, as numbered there
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def generate(
     known-answer test.  Nothing is left half-written: files appear together or not at all.
     """
     files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}
+    files["cnn_layout.h"] = layout_header(plan)
     copied = list(MAP_RUNTIME)
     if step is not None:
         files["cnn_train_config.h"] = train_header(plan, step)
@@ -100,57 +100,18 @@ def write_files(directory: Path, files: Mapping[str, str], copied: list[str]) ->
     return tuple(directory / name for name in sorted((*files, *copied)))
 
 
-def fill(template: str, **values: object) -> str:
-    """A template with its values; a missing one is a KeyError."""
-    return Template((DIRECTORY / "templates" / template).read_text()).substitute(values)
-
-
-def identifier(name: str) -> str:
-    """A layer's name as part of a C identifier."""
-    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)
-
-
-def prefixes(plan: Plan) -> dict[str, str]:
-    """C prefix of each layer: cnn_<name>, made unique where names fall together."""
-    names: dict[str, str] = {}
-    for layer in plan.network.layers:
-        name = f"cnn_{identifier(layer.name)}"
-        names[layer.name] = f"{name}_{layer.index}" if name in names.values() else name
-    return names
-
-
 # --- the map
 
 
 def map_header(plan: Plan) -> str:
     """cnn_map.h."""
-    device = plan.device
     names = prefixes(plan)
-    stored = [device.region(name) for name in STORED_REGIONS]
-    numbers = [f"#define CNN_{row.name.upper()}_REGION {n}u" for n, row in enumerate(stored)]
-    rows = [
-        f"    {{0x{row.base:08x}u, 0x{row.group_stride:x}u, 0x{row.unit_stride:x}u, "
-        f"{row.entry_stride}u, {row.groups}u, {row.units}u, {row.entries}u, {row.words}u}}, \\\n"
-        for row in stored
-    ]
-    images = {f"{row.name}_image_words": int(np.prod(row.shape)) for row in stored}
-    layers = [
-        f"#define {names[layer.name].upper()}_LAYER {layer.index}u" for layer in plan.network.layers
-    ]
     return fill(
         "cnn_map.h.in",
         network=plan.network.name,
-        device=device.name,
-        kernel_bytes=packing.KERNEL_BYTES,
-        kernel_slot=packing.KERNEL_SLOT,
-        kernel_byte=", ".join(map(str, packing.KERNEL_BYTE)),
-        region_numbers="\n".join(numbers),
-        regions="".join(rows),
-        kernel_unit_stride=device.region("kernel").unit_stride,
-        layers="\n".join(layers) + "\n",
+        device=plan.device.name,
         declarations="".join(declaration(names, *item) for item in plan.placements.items()),
         placement_count=len(plan.placements),
-        **images,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.memory import Memory
 
-from .generate import STORED_REGIONS
+from .layout import STORED_REGIONS
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 

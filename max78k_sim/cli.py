@@ -48,7 +48,7 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part, 0) for part in text.split(","))
 
 
-def json_option(parser: argparse.ArgumentParser) -> None:
+def json_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Output for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -56,7 +56,27 @@ def json_option(parser: argparse.ArgumentParser) -> None:
 def map_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``map``."""
     network_options(parser, checkpoint=False)
-    json_option(parser)
+    group = parser.add_argument_group("look up (default: the whole map)")
+    group.add_argument(
+        "--where",
+        nargs="+",
+        action="extend",
+        metavar="ELEMENT",
+        help="'conv3.weight[12,5,1,2]', 'conv1.output[3,:,0]', 'fc.bias': where it lies",
+    )
+    group.add_argument(
+        "--what",
+        nargs="+",
+        action="extend",
+        metavar="ADDRESS",
+        help="0x50184a10, or a range 0x50184a10+64 (bytes): what lies there",
+    )
+    group = parser.add_argument_group("output (- writes to the terminal)")
+    json_option(group)
+    group.add_argument("--csv", metavar="FILE", help="a row for each run of words, or each element")
+    group.add_argument(
+        "--c-header", metavar="FILE.h", help="the map as C, and beside it FILE_check.c, its test"
+    )
 
 
 def run_options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +90,7 @@ def run_options(parser: argparse.ArgumentParser) -> None:
 def explain_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``explain``."""
     parser.add_argument(
-        "what", nargs="+", help="an address (0x50180042), or an element: conv2.kernel[3,5,1,2]"
+        "what", nargs="+", help="as map --what and --where: 0x50180042, 'conv2.weight[3,5,1,2]'"
     )
     network_options(parser, checkpoint=None)
 
@@ -150,9 +170,9 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
 # verb, what it does, its arguments
 VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
     ("demo", "the whole, once: simulate, train on the chip, prove the C equal", demo_options),
-    ("map", "where everything lies, and whether it fits", map_options),
+    ("map", "where everything lies, and whether it fits; addresses both ways", map_options),
     ("run", "one inference through the simulated chip", run_options),
-    ("explain", "what lies at an address, or where an element lies", explain_options),
+    ("explain", "map --what and --where, also without a network", explain_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),

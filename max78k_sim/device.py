@@ -41,28 +41,53 @@ class Region:
         """32-bit words in one entry."""
         return len(self.word_masks)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int, int]:
         """[group, unit, entry, word]: the shape of the array that stores the region."""
         return self.groups, self.units, self.entries, self.words
+
+    @cached_property
+    def _strides(self) -> tuple[tuple[int, int], ...]:
+        """(axis of ``shape``, bytes) of every axis longer than 1, the largest stride first."""
+        strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
+        axes = sorted(range(4), key=lambda axis: -strides[axis])
+        return tuple((axis, strides[axis]) for axis in axes if self.shape[axis] > 1)
 
     def address(self, group=0, unit=0, entry=0, word=0):
         """Byte address of a word; takes integers or integer arrays (then unchecked)."""
         offset = group * self.group_stride + unit * self.unit_stride
         return self.base + offset + entry * self.entry_stride + word * WORD
 
+    def split(self, address):
+        """(group, unit, entry, word, byte) of byte addresses, the inverse of ``address``.
+
+        Takes an integer or an integer array (signed: addresses below ``base`` come out negative);
+        an axis of size 1 comes out as the integer 0.  Unchecked: ``holds`` says what is inside.
+        """
+        place, byte = [0, 0, 0, 0], address - self.base
+        for axis, stride in self._strides:
+            place[axis], byte = divmod(byte, stride)
+        return (*place, byte)
+
+    def holds(self, address):
+        """Whether byte addresses (as for ``split``) are in this region: bool, or bool array."""
+        *place, byte = self.split(address)
+        inside = (byte >= 0) & (byte < WORD)
+        for index, count in zip(place, self.shape, strict=True):
+            inside = inside & (index >= 0) & (index < count)
+        return inside
+
     def locate(self, address: int) -> Location | None:
         """The place that a byte address names in this region, or None when it is outside."""
-        strides = (self.group_stride, self.unit_stride, self.entry_stride, WORD)
-        place, byte = [0, 0, 0, 0], address - self.base
-        for axis in sorted(range(4), key=lambda axis: -strides[axis]):
-            if self.shape[axis] > 1:
-                place[axis], byte = divmod(byte, strides[axis])
-        if not 0 <= byte < WORD:
-            return None
-        inside = all(0 <= index < count for index, count in zip(place, self.shape, strict=True))
-        group, unit, entry, word = place
-        return Location(self, group, unit, entry, word, byte) if inside else None
+        return Location(self, *self.split(address)) if self.holds(address) else None
+
+    def packed_address(self, group=0, unit=0, entry=0):
+        """Where a packed ("mexpress") stream that begins at a kernel word is written.
+
+        Byte address, for integers or arrays: packed streams count kernel words in steps of 4 bytes,
+        not in slots.  A byte 1 to the address + 1 comes before the first 32-bit word.
+        """
+        return self.address(group, unit) + entry * WORD
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first, past-the-end) byte addresses of each contiguous stretch of entries."""

@@ -12,6 +12,12 @@ import numpy as np
 KERNEL_BYTES = 9  # stream bytes in a kernel word
 KERNEL_SLOT = 16  # bytes of address space of a kernel word
 KERNEL_BYTE = (8, 9, 10, 11, 4, 5, 6, 7, 0)  # byte address in the slot of stream bytes 0 to 8
+# Byte b0 to b8 of the 72-bit word that each byte of a slot holds, -1 for none.  b0 comes first in a
+# packed ("mexpress") write; a stream fills the word from b8 down.
+WORD_BYTE = tuple(
+    KERNEL_BYTES - 1 - KERNEL_BYTE.index(byte) if byte in KERNEL_BYTE else -1
+    for byte in range(KERNEL_SLOT)
+)
 WEIGHT_SIZES = {8: 0, 1: 1, 2: 2, 4: 3}  # weight width in bits -> code in POST.weight_size
 WEIGHT_BITS = {code: bits for bits, code in WEIGHT_SIZES.items()}
 

@@ -95,11 +95,40 @@ class Placement:
         pairs = zip(starts, ends, strict=True)
         return tuple((int(self.words[start]), int(end - start)) for start, end in pairs)
 
+    @cached_property
+    def _bit_address(self) -> np.ndarray:
+        """int64 [element]: 8 * address + bit, in row-major order of the elements."""
+        return self.address.reshape(-1).astype(np.int64) * 8 + self.bit.reshape(-1)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """int64 [element]: row-major numbers of the elements, ascending by place."""
+        return np.argsort(self._bit_address, kind="stable")
+
+    @cached_property
+    def _sorted(self) -> np.ndarray:
+        return self._bit_address[self._order]
+
+    def elements_at(self, addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of ``address``, for any byte addresses (integers [n]) at once.
+
+        Returns (position in ``addresses``, row-major number of the element): a pair for each
+        element that a byte holds (several of sub-byte weights, none outside of the tensor), in the
+        order of the addresses, the lowest bits first.
+        """
+        width = 4 if self.bits == 32 else 1
+        first = np.asarray(addresses, np.int64) // width * width
+        start = np.searchsorted(self._sorted, first * 8)
+        count = np.searchsorted(self._sorted, (first + width) * 8) - start
+        position = np.repeat(np.arange(len(first)), count)
+        before = np.cumsum(count) - count  # pairs of the addresses before
+        return position, self._order[np.arange(len(position)) + (start - before)[position]]
+
     def index_of(self, address: int) -> list[tuple[int, ...]]:
         """Indices of the elements that a byte address holds (several for sub-byte weights)."""
-        width = 4 if self.bits == 32 else 1
-        hits = (self.address <= address) & (address < self.address.astype(np.int64) + width)
-        return [tuple(int(n) for n in index) for index in np.argwhere(hits)]
+        _, found = self.elements_at(np.array([address]))
+        columns = (axis.tolist() for axis in np.unravel_index(found, self.shape))
+        return list(zip(*columns, strict=True))
 
     @cached_property
     def _word_index(self) -> np.ndarray:

@@ -22,10 +22,10 @@ LEVELS = (
     ("network", "ops", "docs"),
     ("kernel_layout", "data_layout", "layer_builder", "routine", "fifo"),
     ("allocation",),
-    ("layer_fields", "testing"),
+    ("layer_fields", "testing", "elements", "address_map"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading",),
+    ("loading", "map_files", "map_text"),
     ("verbs",),
     ("cli",),
 )

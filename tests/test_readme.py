@@ -41,6 +41,23 @@ def test_commands_parse(line):
     cli.build_parser().parse_args([part.strip("[]") for part in arguments])
 
 
+def printed():
+    """(command, what it prints) of every look-up that a page shows."""
+    pages = (README, (ROOT / "docs" / "address-map.md").read_text(encoding="utf-8"))
+    blocks = [
+        block for page in pages for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    ]
+    parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)]
+    return [part.split("\n", 1) for part in parts if part.startswith("max78k map \u2026")]
+
+
+@pytest.mark.parametrize(("command", "text"), printed())
+def test_look_ups_print_what_is_shown(command, text, capsys):
+    arguments = shlex.split(command.replace("\u2026", shlex.join(fashion.NETWORK_OPTIONS)))
+    assert cli.main(arguments[1:]) == 0
+    assert capsys.readouterr().out == text
+
+
 def test_linked_files_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -11,7 +11,7 @@ from max78k_sim import cli, load_network, placement, simulate
 from max78k_sim.devices import DEVICES
 from max78k_sim.explain import explain, where
 from max78k_sim.latency import latency
-from max78k_sim.report import map_json
+from max78k_sim.map_files import map_json
 from max78k_sim.verbs.training import training_check, training_step
 from tests import fashion
 from trainer.evaluation import evaluate

@@ -29,9 +29,9 @@ from trainer.schedule import Schedule
 from ..latency import PROCESSOR_HERTZ, latency, milliseconds
 from ..loading import load_network
 from ..machine import Machine
+from ..map_text import render_map
 from ..network import Network
 from ..program import Program, compile_network
-from ..report import render_map
 from .common import (
     export_parameters,
     make_directory,

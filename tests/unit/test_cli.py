@@ -31,6 +31,50 @@ def test_map_as_json(capsys):
     assert code == 0 and [layer["layer"] for layer in json.loads(out)["layers"]][-1] == "fc"
 
 
+def test_map_where_and_what_are_inverse(capsys):
+    network = fashion.NETWORK_OPTIONS
+    code, out, _ = run(capsys, "map", *network, "--where", "conv3.weight[12,5,1,2]")
+    assert code == 0 and out == (
+        "conv3 kernel [out 12, in 5, row 1, column 2]: 0x501946cb, processor 5, kernel word 108, "
+        "b5, byte 11 of the slot; packed address 0x501941b0 (strobe 0x501941b1)\n"
+    )
+    code, out, _ = run(capsys, "map", *network, "--what", "0x501946cb")
+    assert code == 0 and out.startswith("0x501946cb: conv3 kernel [out 12, in 5, row 1, column 2]")
+    code, again, _ = run(capsys, "explain", "0x501946cb", *network)
+    assert code == 0 and again == out
+
+
+def test_map_where_several(capsys):
+    network = fashion.NETWORK_OPTIONS
+    code, out, _ = run(capsys, "map", *network, "--where", "conv3.weight[12,5,:,:]", "fc.bias")
+    assert code == 0 and "501946cb" in out and out.count("501941b0") == 9
+    assert "fc bias" in out
+    rows = run(capsys, "map", *network, "--where", "conv1.output[3,:2,0]", "--json")[1]
+    assert [row["address"] for row in json.loads(rows)] == ["0x50402003", "0x50402073"]
+    code, out, _ = run(capsys, "map", *network, "--where", "conv1.output[3,:,0]", "--csv", "-")
+    assert code == 0 and len(out.splitlines()) == 29
+
+
+def test_map_what_as_json(capsys):
+    network = fashion.NETWORK_OPTIONS
+    out = run(capsys, "map", *network, "--what", "0x50400000+8", "0x50100590", "--json")[1]
+    first, second, register = json.loads(out)
+    assert first["elements"][0]["name"] == "conv1.input[0,0,0]"
+    assert second["address"] == "0x50400004"
+    assert register["register"]["fields"]["master"] == 1
+
+
+def test_map_files(capsys, tmp_path):
+    table, header = tmp_path / "map.csv", tmp_path / "chip map.h"
+    code, out, _ = run(capsys, "map", *fashion.NETWORK_OPTIONS, "--csv", table)
+    assert (code, out) == (0, "") and table.read_text().startswith("kind,layer,unit_name,unit,")
+    code, out, _ = run(capsys, "map", *fashion.NETWORK_OPTIONS, "--c-header", header)
+    assert code == 0 and out.split("\n")[:2] == [str(header), str(tmp_path / "chip map_check.c")]
+    printed = run(capsys, "map", *fashion.NETWORK_OPTIONS, "--c-header", "-")[1]
+    assert printed == header.read_text()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_run(capsys, tmp_path):
     layers = tmp_path / "layers.npz"
     code, out, _ = run(
@@ -113,6 +157,21 @@ BAD = (
     (("explain", "0x20000000"), "0x20000000 is in no memory of MAX78000"),
     (("explain", "conv1.kernel[0,0,0,0]"), "elements need a network; give --config-file"),
     (("explain", "conv9.kernel[0]", *fashion.NETWORK_OPTIONS), "has no layer 'conv9'"),
+    (("map", *fashion.NETWORK_OPTIONS, "--where", "conv3.weight[64,0,0,0]"),
+     "conv3 kernel has no element [64,0,0,0]; it has [out 0 to 63, in 0 to 47, row 0 to 2, "
+     "column 0 to 2]"),
+    (("map", *fashion.NETWORK_OPTIONS, "--where", "conv9.weight"),
+     "has no layer 'conv9'; its layers are: conv1, conv2, conv3, conv4, fc"),
+    (("map", *fashion.NETWORK_OPTIONS, "--what", "conv3.weight"),
+     "'conv3.weight' is not an address (0x50184a10, or 0x50184a10+64 for 64 bytes); an element is "
+     "asked for with --where"),
+    (("map", *fashion.NETWORK_OPTIONS, "--what", "0x50180000+100000"),
+     "'0x50180000+100000': a range has 1 to 65536 bytes; for the whole map give --csv"),
+    (("map", *fashion.NETWORK_OPTIONS, "--what", "0x20000000+4"), "0x20000000 is in no memory of"),
+    (("map", *fashion.NETWORK_OPTIONS, "--what", "0x50180000", "--csv", "x"),
+     "--what and --csv do not go together"),
+    (("map", *fashion.NETWORK_OPTIONS, "--json", "--csv", "x"), "--json and --csv do not go"),
+    (("map", *fashion.NETWORK_OPTIONS, "--csv", "no/such/x"), "cannot be written: No such file"),
     (("map", *fashion.NETWORK_OPTIONS, "--device", "MAX99999"),
      "device 'MAX99999' is not known; the devices are: MAX78000, MAX78002"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--data", "idx:/no/such/place"), "/no/such"),

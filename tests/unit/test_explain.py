@@ -10,7 +10,8 @@ import pytest
 from max78k_sim import InputError, load_network
 from max78k_sim.allocation import allocate
 from max78k_sim.devices import MAX78000, MAX78002
-from max78k_sim.explain import explain, find, where
+from max78k_sim.elements import find
+from max78k_sim.explain import explain, explain_range, where
 from max78k_sim.network import Parameters
 
 DESCRIPTION = """
@@ -45,22 +46,23 @@ SENTENCES = [
     (
         0x50180008,
         "0x50180008: first kernel [out 0, in 0, row 2, column 2], processor 0, "
-        "kernel word 0 (byte 8)",
+        "kernel word 0, b8, byte 8 of the slot",
     ),
     (
         0x5018000C,
-        "0x5018000c: kernel memory of first, but no weight, processor 0, kernel word 0 (byte 12); "
-        "the chip stores no bits there",
+        "0x5018000c: kernel memory of first, but no weight, processor 0, kernel word 0, "
+        "byte 12 of the slot; the chip stores no bits there",
     ),
     (
         0x50580008,
         "0x50580008: second kernel [out 0, in 0, row 2, column 2] in bits 0 to 3; "
         "also second kernel [out 1, in 0, row 2, column 2] in bits 4 to 7, processor 16, "
-        "kernel word 0 (byte 8)",
+        "kernel word 0, b8, byte 8 of the slot",
     ),
     (
         0x50186BC0,
-        "0x50186bc0: kernel memory that no layer uses, processor 1, kernel word 700 (byte 0)",
+        "0x50186bc0: kernel memory that no layer uses, processor 1, kernel word 700, b0, "
+        "byte 0 of the slot",
     ),
     (0x5080A002, "0x5080a002: data memory that no layer uses, instance 5 (quadrant 1), "
      "word 2048 (byte 2)"),
@@ -113,7 +115,7 @@ def test_sentences(plan, address, sentence):
 
 def test_without_a_plan():
     assert explain(MAX78000, 0x50584048) == (
-        "0x50584048: kernel memory, processor 17, kernel word 4 (byte 8)"
+        "0x50584048: kernel memory, processor 17, kernel word 4, b8, byte 8 of the slot"
     )
     assert explain(MAX78000, 0x50100594) == (
         "0x50100594: layer register LCTL0 (layer control) of layer 1 in quadrant 0"
@@ -134,10 +136,48 @@ def test_address_of_nothing(plan):
         explain(plan, 0x60000000)
 
 
+def test_a_range(plan):
+    """A line for each byte that may hold something; neighbours that hold nothing are joined."""
+    lines = explain_range(plan, 0x50180008, 12)
+    assert [line.split(",")[0] for line in lines] == [
+        "0x50180008: first kernel [out 0",
+        "0x50180009: first kernel [out 0",
+        "0x5018000a: first kernel [out 0",
+        "0x5018000b: first kernel [out 0",
+        "0x5018000c to 0x5018000f: the chip stores no bits there",
+        "0x50180010: first kernel [out 1",
+        "0x50180011 to 0x50180013: the chip stores no bits there",
+    ]
+    assert [line[:10] for line in explain_range(plan, 0x50400001, 12)] == [
+        "0x50400001", "0x50400004", "0x50400008", "0x5040000c",
+    ]  # fmt: skip
+    assert explain_range(plan, 0x50405000, 0x1000) == [
+        "0x50405000 to 0x50405fff: data memory that no layer uses"
+    ]
+    assert explain_range(plan, 0x50100590, 8)[1] == explain(plan, 0x50100594)
+    assert explain_range(MAX78000, 0x50C1FFF8, 16) == [
+        "0x50c1fff8 to 0x50c1ffff: data memory",
+        "0x50c20000 to 0x50c20007: no memory",
+    ]
+    with pytest.raises(InputError, match="0x60000000 is in no memory of MAX78000"):
+        explain_range(plan, 0x60000000, 4)
+
+
+def test_fifo_registers(plan):
+    fifo = allocate(replace(plan.network, fifo=True, layers=plan.network.layers))
+    assert explain(fifo, 0x50000000) == (
+        "0x50000000: fifo register FIFO_CTRL (FIFO control): almost_full 2, almost_empty 2, "
+        "couple, enable 1, 0x00001908"
+    )
+    assert explain(MAX78000, 0x400C0400).startswith(
+        "0x400c0400: fast fifo register FAST_FIFO_CR (fast FIFO control)"
+    )
+
+
 def test_where(plan):
     assert where(plan, "second", "kernel", (1, 3, 0, 2)) == (
         "second kernel [out 1, in 3, row 0, column 2] in bits 4 to 7: 0x5058c006, processor 19, "
-        "kernel word 0 (byte 6)"
+        "kernel word 0, b2, byte 6 of the slot; packed address 0x5058c000 (strobe 0x5058c001)"
     )
     assert where(plan, "last", "kernel", (2, 21)).startswith(
         "last kernel [out 2, in 21] (in is channel 1, row 1, column 1): 0x50184"

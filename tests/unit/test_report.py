@@ -12,17 +12,10 @@ from rich.console import Console
 from max78k_sim import load_network
 from max78k_sim.allocation import allocate
 from max78k_sim.latency import latency
+from max78k_sim.map_files import map_json
+from max78k_sim.map_text import data_picture, kernel_picture, render_map, use_lines
 from max78k_sim.network import Layer, Network, Parameters
-from max78k_sim.report import (
-    kernel_picture,
-    map_json,
-    map_rows,
-    memory_use,
-    operation,
-    ranges,
-    render_map,
-    use_lines,
-)
+from max78k_sim.report import map_rows, memory_use, operation, ranges
 
 DESCRIPTION = """
 arch: small
@@ -96,6 +89,7 @@ def test_json_is_json(plan):
         "device",
         "has_weights",
         "layers",
+        "quadrants",
         "memory",
         "cycles",
         "warnings",
@@ -115,8 +109,8 @@ def test_without_weights(plan):
 
 
 def test_kernel_picture(plan):
-    head, *lines, names = kernel_picture(plan, 192).split("\n")
-    assert head.endswith("(4 to a mark, dots are free)")
+    _, legend, *lines, names = kernel_picture(plan, 192).split("\n")
+    assert legend == "(4 to a mark: the layer with most of them; dots are free)"
     assert lines == [
         f"{processors:>7}  {marks:.<192}"
         for processors, marks in (
@@ -129,7 +123,7 @@ def test_kernel_picture(plan):
     assert names.split() == ["0=first", "1=second", "2=third[/b]", "3=fourth"]
 
 
-@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_the_map_loses_nothing_when_it_is_narrow(plan, width):
     stream = io.StringIO()
     Console(file=stream, width=width).print(render_map(plan))
@@ -138,5 +132,22 @@ def test_the_map_loses_nothing_when_it_is_narrow(plan, width):
     assert max(map(len, text.splitlines())) <= max(width, 73)
     assert "=third[/b]" in text  # a name is never markup
     assert "kernels: 104 of 49,152 words (0%), 936 B" in text
-    if width == 100:
-        assert "00000000ffffffff" in text and "conv2d 3x3 pad 1, relu" in text
+    if width >= 100:  # nothing is folded; the map of 64 bits is left out where it would be
+        (line,) = [line for line in text.splitlines() if "=third[/b]  50180240" in line]
+        assert line.split()[:2] == ["fourth", "0-3"]
+        assert ("00000000ffffffff" in text) == (width == 120)
+    if width >= 100:
+        assert "conv2d 3x3 pad 1, relu" in text
+    assert ("." * 60 in text) == (width >= 80)  # the picture has fewer columns
+
+
+def test_data_picture(plan):
+    _, _, legend, head, *lines = data_picture(plan).split("\n")
+    assert legend == "(1,024 to a mark: < read, > written, # both, dots neither)"
+    assert head.split() == ["layer", "read", "written", "0", "to", "7fff"]
+    assert [line.split() for line in lines] == [
+        ["first", "0", "0-7", f"{'<.......>':.<32}"],
+        ["second", "0-7", "0", f"{'>.......<':.<32}"],
+        ["third[/b]", "0", "0", f"{'<.......>':.<32}"],
+        ["fourth", "0", "0", f"{'>.......<':.<32}"],
+    ]
