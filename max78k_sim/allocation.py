@@ -106,7 +106,9 @@ def groups_used(network: Network) -> tuple[int, ...]:
     groups = tuple(sorted({processor // each for processor in set_bits(used)}))
     if 0 not in groups:
         raise HardwareLimit(
-            "quadrant 0 is not used; give some layer a processor from 0 to 15", file=network.file
+            "quadrant 0 is not used; give some layer a processor from 0 to 15",
+            file=network.file,
+            rule="quadrant-0",
         )
     return groups
 
@@ -178,6 +180,7 @@ def first_fit(
     raise fault(
         network,
         layer,
+        "kernel-memory",
         f"kernels take {length} kernel words in each of {layer.processors.bit_count()} processors, "
         f"but of {len(taken)} only {free} are free in all of them (no run is long enough); "
         "use fewer channels, narrower weights (quantization: 4), or other processors",
@@ -257,8 +260,8 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
                 raise fault(
                     network,
                     layer,
+                    "bias-group",
                     f"bias_group {group} is not in use; the quadrants in use are {list(groups)}",
-                    InputError,
                 )
         lanes_before = set_bits(layer.output_processors)[0] % share
         length = layer.out_channels + lanes_before * layer.out_passes[0] + unused_bias(layer)
@@ -271,6 +274,7 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
             raise fault(
                 network,
                 layer,
+                "bias-memory",
                 f"bias of {length} bytes: of {size} in quadrant {group}, "
                 f"{size - filled[group]} are left",
             )

@@ -1,8 +1,8 @@
-"""Network: layers in order, with their weights, checked on construction."""
+"""Network: layers in order, with their weights, checked on construction; Draft: unchecked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -10,15 +10,17 @@ import numpy as np
 from .device import Device
 from .errors import InputError
 from .layer import ELTWISE, NETWORK_INPUT, Layer, passes_of, set_bits
-from .rules import check_network, fault
+from .rules import check_network, fault, faults
 
 __all__ = [
     "ELTWISE",
     "NETWORK_INPUT",
+    "Draft",
     "Layer",
     "Network",
     "Parameters",
     "fault",
+    "faults",
     "passes_of",
     "set_bits",
 ]
@@ -37,8 +39,8 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """Layers in order, with their parameters (None where no checkpoint was given)."""
+class Draft:
+    """A network whose rules are open: layers in order, with their parameters (None without)."""
 
     name: str
     device: Device
@@ -48,9 +50,6 @@ class Network:
     fifo: bool = False  # the input comes through the FIFOs
     fast_fifo: bool = False  # ... through the one of the RISC-V core
     file: str | None = None
-
-    def __post_init__(self):
-        check_network(self)
 
     @cached_property
     def by_name(self) -> dict[str, Layer]:
@@ -82,3 +81,16 @@ class Network:
         """(channels, rows, columns) of the final output."""
         last = self.layers[-1]
         return (last.out_channels, *last.out_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Draft):
+    """A network that breaks no rule: raises the first that a Draft of the same fields breaks."""
+
+    def __post_init__(self):
+        check_network(self)
+
+    @classmethod
+    def of(cls, draft: Draft) -> Network:
+        """The draft, checked."""
+        return cls(**{field.name: getattr(draft, field.name) for field in fields(draft)})

@@ -13,9 +13,9 @@ import numpy as np
 from . import layer_config, packing
 from .allocation import Plan, allocate
 from .device import Device
-from .errors import InputError, NotEmulated
+from .errors import NotEmulated
 from .layer_fields import layer_fields
-from .network import Layer, Network, set_bits
+from .network import Layer, Network, fault, set_bits
 
 FAST_FIFO_THRESHOLD = 10  # words; the vendor's value
 MEMORY_TIMING = 0x40E  # the vendor's value; no functional effect
@@ -70,10 +70,7 @@ def compile_network(network: Network) -> Program:
         raise NotEmulated(f"{network.device.name}: only its addresses are known yet; use MAX78000")
     for layer in network.layers:
         if layer.has_kernels and network.parameters[layer.index] is None:
-            raise InputError(
-                f"layer {layer.index} ({layer.name}) has no weights; give a checkpoint file",
-                file=network.file,
-            )
+            raise fault(network, layer, "weights-given", "has no weights; give a checkpoint file")
     plan = allocate(network)
     writes = (
         *init_writes(plan),
