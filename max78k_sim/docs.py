@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from . import provenance
 from .device import Device, Region
 from .devices import DEVICES
 from .errors import HardwareLimit, InputError, NotEmulated
@@ -26,6 +27,7 @@ def documents() -> dict[str, str]:
         "memory-map.md": memory_map(),
         "registers.md": registers(),
         "rules.md": rules(),
+        "provenance.md": provenance_page(),
         "yaml-keys.md": yaml_keys(),
     }
     return {name: "\n\n".join((title(text), *text[1:])) + "\n" for name, text in pages.items()}
@@ -176,6 +178,27 @@ def rule_cells(rule: Rule) -> tuple[str, ...]:
     key = rule.source.partition(": ")[2]
     of_key = f" (`{key}`)" if key and not rule.name.startswith("key-") else ""
     return f"`{rule.name}`", rule.statement + of_key, KINDS[rule.kind], where, rule.note
+
+
+# --- provenance
+
+
+def provenance_page() -> list[str]:
+    """The labels of claims, and what a network is warned of."""
+    columns = ("name", "label", "what", "sources", "the simulator follows")
+    rows = [
+        (f"`{row.name}`", row.label, row.statement, row.sources, row.followed)
+        for row in provenance.ROWS
+    ]
+    return [
+        "Provenance",
+        "Every claim of this project carries one of these labels.",
+        table(("label", "meaning"), provenance.LABELS),
+        "## What sources disagree on",
+        "A network that depends on one of these rows is warned once, with its layers: by "
+        "`Plan.warnings`, and on stderr by the command line.",
+        table(columns, rows),
+    ]
 
 
 # --- keys of a description

@@ -34,7 +34,8 @@ class Options:
     """The vendor's command-line switches that change the network.
 
     ``no_bias``: layers whose bias is ignored; ``output_width``: bits of the last layer's output;
-    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives.
+    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives;
+    ``overlap_data``: outputs may take the place of data that is still to be read.
     """
 
     avg_pool_rounding: bool = False
@@ -43,6 +44,7 @@ class Options:
     stop_after: int | None = None
     fifo: bool = False
     fast_fifo: bool = False
+    overlap_data: bool = False
 
 
 def layer_name(entry: LayerDescription, index: int) -> str:
@@ -228,6 +230,7 @@ def build_layer(context: Context) -> Layer:
         streaming=entry.get("streaming", False),
         after_streaming=before is not None and before.streaming,
         bias_groups=entry.get("bias_group"),
+        keep=entry.get("output", False),
         line=entry.line,
     )
 

@@ -188,6 +188,7 @@ def build_draft(
         options.fifo or options.fast_fifo,
         options.fast_fifo,
         description.file,
+        options.overlap_data,
     )
 
 

@@ -50,6 +50,7 @@ class Draft:
     fifo: bool = False  # the input comes through the FIFOs
     fast_fifo: bool = False  # ... through the one of the RISC-V core
     file: str | None = None
+    overlap_data: bool = False  # outputs may take the place of data still to be read
 
     @cached_property
     def by_name(self) -> dict[str, Layer]:

@@ -13,7 +13,7 @@ import numpy as np
 from . import layer_config, packing
 from .allocation import Plan, allocate
 from .device import Device
-from .errors import NotEmulated
+from .errors import InputError, NotEmulated
 from .layer_fields import layer_fields
 from .network import Layer, Network, fault, set_bits
 
@@ -111,7 +111,10 @@ def configure_writes(plan: Plan) -> list[Write]:
     writes = []
     for layer, layer_plan in zip(plan.network.layers, plan.layers, strict=True):
         for group in plan.groups:
-            words = layer_config.encode(device, layer_fields(plan, layer, layer_plan, group))
+            try:
+                words = layer_config.encode(device, layer_fields(plan, layer, layer_plan, group))
+            except InputError as error:
+                raise fault(plan.network, layer, "register-field", error.message) from None
             for name in CONFIGURE_ORDER:
                 if words[name]:
                     unit = registers[name].unit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import HardwareLimit, InputError, Max78kError
 from ..layer import Layer
-from . import elsewhere, memory, sizes, values
+from . import elsewhere, memory, sizes, streams, values
 from .rule import LIMITATIONS, PROJECT, Checked, Rule, layer_error
 from .sizes import KERNEL_SHAPES, PADDINGS
 
@@ -29,7 +29,7 @@ HAS_LAYERS = Rule(
 LAYER_COUNT = Rule(
     "layer-count", LIMITATIONS, "A network has at most 32 layers.", where="rules"
 )  # fmt: skip
-LAYER_RULES = (*sizes.RULES, *values.RULES, *memory.RULES)
+LAYER_RULES = (*sizes.RULES, *values.RULES, *memory.RULES, *streams.RULES)
 RULES = (HAS_LAYERS, LAYER_COUNT, *LAYER_RULES, *elsewhere.RULES)
 BY_NAME = {rule.name: rule for rule in RULES}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import HardwareLimit, InputError, Max78kError, NotEmulated
 from ..yaml_keys import GLOBAL_KEYS, KEYS, OTHER_CHIP, Key, read_any, value_text
-from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, PROJECT, Rule
+from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, PROJECT, REGISTERS, Rule
 
 Row = tuple[str, str, str, type[Max78kError]]  # name, source, statement, kind
 UNDOCUMENTED = ("name", "output", "output_pad")  # keys that the chapter does not describe
@@ -114,6 +114,34 @@ ALLOCATION: tuple[Row, ...] = (
         "bias_group names quadrants that are in use.", InputError,
     ),
     ("quadrant-0", GENERATOR, "Some layer uses quadrant 0, processors 0 to 15.", HardwareLimit),
+    (
+        "overwritten-input", f"{DESCRIPTION}: in_offset",
+        "An output is not written where data lies that it, or a later layer, is still to read "
+        "(allowed with --overlap-data).",
+        InputError,
+    ),
+    (
+        "overwritten-output", GENERATOR,
+        "No layer writes over a layer's output that has output: true (allowed with "
+        "--overlap-data).",
+        InputError,
+    ),
+    (
+        "overwritten-stream", GENERATOR,
+        "Ring buffers of a stream, and the output at its end, lie apart (allowed with "
+        "--overlap-data).",
+        InputError,
+    ),
+    (
+        "ring-fits", GENERATOR,
+        "A ring buffer ends within its data-memory instances.",
+        HardwareLimit,
+    ),
+    (
+        "register-field", REGISTERS,
+        "Every count, size and step fits the bits that its register has for it.",
+        HardwareLimit,
+    ),
     ("weights-given", PROJECT, "To be executed, a layer with kernels has weights.", InputError),
 )  # fmt: skip
 

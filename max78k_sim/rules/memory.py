@@ -1,48 +1,130 @@
-"""Data memory: offsets, what fits an instance, CHW input, what a layer reads, streams."""
+"""Data memory: offsets, what fits an instance and beside what, CHW input, what a layer reads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from ..errors import InputError, NotEmulated
 from ..layer import NETWORK_INPUT, Layer, set_bits
-from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, PROJECT, Checked, Rule
+from .rule import DESCRIPTION, LIMITATIONS, PROJECT, Checked, Rule
 from .sizes import Messages
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tensor in data memory: bytes ``start`` to ``end`` (past it) of some instances."""
+
+    name: str
+    start: int
+    end: int
+    instances: frozenset[int]
+
+    def __str__(self) -> str:
+        return f"{self.name} 0x{self.start:04x}-0x{self.end - 1:04x}"
+
+
+def instances(network: Checked, processors: int) -> frozenset[int]:
+    """The data-memory instances of a processor map."""
+    share = network.device.limits.processors_per_instance
+    return frozenset(processor // share for processor in set_bits(processors))
+
+
+def output_tenant(network: Checked, layer: Layer) -> Tenant:
+    """Where a layer's output lies."""
+    where = instances(network, layer.output_processors)
+    start = layer.out_offset
+    return Tenant(f"output of {layer.name}", start, start + layer.out_bytes, where)
+
+
+def input_tenant(network: Checked, layer: Layer) -> Tenant:
+    """Where a layer's input lies, whoever wrote it."""
+    where, start = instances(network, layer.processors), layer.in_offset
+    return Tenant(f"input of {layer.name}", start, start + layer.in_bytes, where)
+
+
+def neighbours(network: Checked, layer: Layer) -> Iterator[Tenant]:
+    """What is alive while a layer writes its output: what it, or a layer after it, still reads.
+
+    Kept outputs live to the end.  What is streamed lies in ring buffers and is left out.
+    """
+    later = network.layers[layer.index :]
+    for reader in later:
+        if NETWORK_INPUT in reader.sources and not (reader.streaming or network.fifo):
+            yield input_tenant(network, reader)
+            break
+    for writer in network.layers[: layer.index]:
+        read = any(writer.index in reader.sources for reader in later)
+        if (read or writer.keep) and not network.streams_into_next(writer):
+            yield output_tenant(network, writer)
+
+
+def highest_offset(size: int, length: int, taken: list[Tenant]) -> int | None:
+    """The highest offset at which so many bytes lie beside what is taken; None if there is none."""
+    ends = [size, *(tenant.start for tenant in taken)]
+    for end in sorted(ends, reverse=True):
+        start = (end - length) & ~3
+        if start >= 0 and not any(start < other.end and other.start < end for other in taken):
+            return start
+    return None
 
 
 def offset_word(network: Checked, layer: Layer) -> Messages:
     """Whole words."""
     for field, offset in (("in_offset", layer.in_offset), ("out_offset", layer.out_offset)):
         if offset < 0 or offset % 4:
-            yield f"{field} 0x{offset:x} is not a multiple of 4 from 0 up"
+            legal = max(0, offset & ~3)
+            yield f"{field} 0x{offset:x} is not a multiple of 4 from 0 up; use 0x{legal:x}"
 
 
-def fit_message(network: Checked, field: str, offset: int, length: int) -> Messages:
-    """Of a tensor that has to end within its data-memory instances."""
+def instance_bytes(network: Checked) -> int:
+    """Bytes of a data-memory instance."""
     data = network.device.region("data")
-    size = data.entries * data.entry_stride
-    end, highest = offset + length, size - length
-    if end <= size:
-        return
-    advice = (
-        f"the highest legal {field} is 0x{highest:x}"
-        if highest >= 0
-        else "no offset would do; use fewer pixels or channels (CHW for an input)"
-    )
-    yield (
-        f"{field} 0x{offset:x} and {length:,} B (0x{length:x}) end at 0x{end:x}, past "
-        f"0x{size:x}, the end of a data-memory instance; {advice}"
-    )
+    return data.entries * data.entry_stride
 
 
 def input_fits(network: Checked, layer: Layer) -> Messages:
     """A streamed input needs its ring buffer only."""
-    length = 0 if layer.streaming else layer.in_bytes
-    return fit_message(network, "in_offset", layer.in_offset, length)
+    size, length = instance_bytes(network), layer.in_bytes
+    if layer.streaming or layer.in_offset + length <= size:
+        return
+    rows, columns = layer.in_size
+    each = length // (rows * columns) or 1
+    shape = f"{rows}x{columns}x{each}" if rows * columns * each == length else f"{rows}x{columns}"
+    legal = f"highest legal in_offset 0x{size - length:x}"
+    if length > size:
+        legal = "no offset would do; use fewer pixels, or stream it (streaming: true and --fifo)"
+        if not layer.index and not layer.big_data and layer.in_channels <= 16:
+            legal += ", or data_format: CHW"
+    yield (
+        f"input {shape} = {length:,} B (0x{length:x}) at in_offset 0x{layer.in_offset:x} ends at "
+        f"0x{layer.in_offset + length:x}, past 0x{size:x}, the end of a data-memory instance; "
+        f"{legal}"
+    )
 
 
 def output_fits(network: Checked, layer: Layer) -> Messages:
     """An output that the next layer streams does not lie in memory whole."""
-    length = 0 if network.streams_into_next(layer) else layer.out_bytes
-    return fit_message(network, "out_offset", layer.out_offset, length)
+    size, length = instance_bytes(network), layer.out_bytes
+    if network.streams_into_next(layer) or layer.out_offset + length <= size:
+        return
+    rows, columns = layer.out_size
+    each = layer.out_words[1]
+    where = instances(network, layer.output_processors)
+    alive = [other for other in neighbours(network, layer) if other.instances & where]
+    best = highest_offset(size, length, alive)
+    beside = "; live neighbours: " + ", ".join(map(str, alive)) if alive else ""
+    if length > size:
+        legal, beside = "no offset would do; use fewer pixels, channels or output bits", ""
+    elif best is None:
+        legal = f"highest legal out_offset 0x{size - length & ~3:x}, but it overlaps what is alive"
+    else:
+        legal = f"highest legal out_offset 0x{best:x}"
+    yield (
+        f"output {rows}x{columns}x{each} = {length:,} B (0x{length:x}) at out_offset "
+        f"0x{layer.out_offset:x} ends at 0x{layer.out_offset + length:x}, past 0x{size:x}, the end "
+        f"of a data-memory instance; {legal}{beside}"
+    )
 
 
 def chw_layer(network: Checked, layer: Layer) -> Messages:
@@ -55,9 +137,7 @@ def chw_processors(network: Checked, layer: Layer) -> Messages:
     """One channel in each data-memory instance."""
     if not layer.big_data:
         return
-    share = network.device.limits.processors_per_instance
-    instances = [processor // share for processor in set_bits(layer.processors)]
-    if len(set(instances)) != len(instances):
+    if len(instances(network, layer.processors)) != layer.processors.bit_count():
         yield (
             f"processors 0x{layer.processors:016x} share a data-memory instance; CHW input takes "
             "every fourth processor, for example 0x0000000000000111"
@@ -97,29 +177,25 @@ def input_shape(network: Checked, layer: Layer) -> Messages:
         yield f"reads {reads} (channels, rows, columns); {before.name} writes {wrote}"
 
 
-def streaming_fifo(network: Checked, layer: Layer) -> Messages:
-    """A stream starts in a FIFO."""
-    if layer.streaming and not network.fifo:
-        yield "streaming: true needs FIFOs; add --fifo"
-
-
-def streaming_start(network: Checked, layer: Layer) -> Messages:
-    """From the first layer on."""
-    if layer.streaming and layer.index and not network.layers[layer.index - 1].streaming:
-        yield "streaming: true after a layer that does not stream"
-
-
-def streaming_layers(network: Checked, layer: Layer) -> Messages:
-    """The stream registers."""
-    most = network.device.limits.stream_layers
-    if layer.streaming and layer.index >= most:
-        yield f"at most {most} layers stream"
-
-
-def streaming_flatten(network: Checked, layer: Layer) -> Messages:
-    """Not both."""
-    if layer.streaming and layer.flatten:
-        yield "flatten and streaming in one layer"
+def concatenation(network: Checked, layer: Layer) -> Messages:
+    """Words of four channels are written whole."""
+    if layer.operands > 1 or len(layer.inputs) < 2:
+        return
+    parts = [network.layers[number] for number in layer.inputs if number >= 0]
+    for number, part in enumerate(parts[:-1]):
+        mine = instances(network, part.output_processors)
+        shared = [
+            other
+            for other in parts[number + 1 :]
+            if mine & instances(network, other.output_processors)
+            and other.output_processors & part.output_processors == 0
+        ]
+        if part.out_channels % 4 and shared:
+            yield (
+                f"concatenates {part.out_channels} channels of {part.name} with {shared[0].name} "
+                "in one word; all parts but the last have a multiple of 4, for example "
+                f"{-(-part.out_channels // 4) * 4}"
+            )
 
 
 RULES = (
@@ -136,6 +212,7 @@ RULES = (
         "output-fits", LIMITATIONS,
         "An output ends within its data-memory instances of 32 KiB.",
         check=output_fits,
+        note="The generator does not count what write_gap adds.",
     ),
     Rule(
         "chw-layer", f"{DESCRIPTION}: data_format", "CHW is the format of a network's input only.",
@@ -161,18 +238,10 @@ RULES = (
         check=input_shape,
     ),
     Rule(
-        "streaming-fifo", LIMITATIONS, "Streaming needs FIFOs.", InputError, streaming_fifo
-    ),
-    Rule(
-        "streaming-start", f"{DESCRIPTION}: streaming",
-        "The layers before a streaming layer stream as well.",
-        check=streaming_start,
-    ),
-    Rule(
-        "streaming-layers", LIMITATIONS, "At most 8 layers stream.", check=streaming_layers
-    ),
-    Rule(
-        "streaming-flatten", GENERATOR, "A streaming layer does not flatten.",
-        check=streaming_flatten,
+        "concatenation", LIMITATIONS,
+        "Concatenated parts, other than the last, have a multiple of 4 channels where they share "
+        "a word.",
+        check=concatenation,
+        note="The generator refuses such parts only where one writes directly after the other.",
     ),
 )  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..errors import InputError
 from ..layer import STRETCHED_TAPS, Layer, set_bits
-from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, Checked, Rule
+from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, REGISTERS, Checked, Rule
 from .sizes import Messages
 
 ACTIVATIONS = (None, "relu", "abs")
+WRITE_STEPS = 16  # words that the write pointer can go on by, for a pixel
 
 
 def output_shift(network: Checked, layer: Layer) -> Messages:
@@ -63,6 +64,51 @@ def pool_last(network: Checked, layer: Layer) -> Messages:
     """Two operands at most are combined before they are pooled."""
     if layer.eltwise and not layer.pool_first and layer.operands > 2 and layer.pool != (1, 1):
         yield f"pool_first: false with {layer.operands} operands; at most 2"
+
+
+def pool_first(network: Checked, layer: Layer) -> Messages:
+    """An order of two things."""
+    if not layer.pool_first and (layer.operands == 1 or layer.pool == (1, 1)):
+        yield "pool_first: false without both pooling and an element-wise operation; remove it"
+
+
+def eltwise_passes(network: Checked, layer: Layer) -> Messages:
+    """Several passes of several operands are run as rows, so nothing else goes with them."""
+    passes = layer.in_passes[0]
+    several = layer.operands > 1 and passes > 1 and (layer.operands, passes) != (2, 2)
+    if several and (layer.has_kernels or layer.pool != (1, 1) or layer.stride != 1):
+        yield (
+            f"{layer.operands} operands of {layer.in_channels} channels with a convolution or "
+            "pooling; at most 64 channels, or 128 of 2 operands: use a layer of its own"
+        )
+
+
+def eltwise_sources(network: Checked, layer: Layer) -> Messages:
+    """Operands lie side by side, so they have one map and as many channels."""
+    sources = [network.layers[number] for number in layer.inputs if number >= 0]
+    if not layer.eltwise or not sources:
+        return
+    first = sources[0]
+    for other in sources[1:]:
+        if other.out_channels != first.out_channels:
+            yield (
+                f"operands of {first.out_channels} channels ({first.name}) and "
+                f"{other.out_channels} ({other.name}); they have the same number"
+            )
+        elif other.output_processors != first.output_processors:
+            yield (
+                f"operands with output_processors 0x{first.output_processors:016x} "
+                f"({first.name}) and 0x{other.output_processors:016x} ({other.name}); they have "
+                "the same map"
+            )
+
+
+def write_gap(network: Checked, layer: Layer) -> Messages:
+    """The write pointer's step."""
+    passes = layer.out_passes[0] if layer.has_kernels else 1
+    most = WRITE_STEPS // passes - 1
+    if not 0 <= layer.write_gap <= most:
+        yield f"write_gap {layer.write_gap}: with {passes} output pass(es) it is 0 to {most}"
 
 
 def passthrough_keys(network: Checked, layer: Layer) -> Messages:
@@ -185,6 +231,28 @@ RULES = (
         "pool-last", GENERATOR,
         "With pool_first: false, an element-wise operation has two operands.",
         check=pool_last,
+    ),
+    Rule(
+        "pool-first", f"{DESCRIPTION}: pool_first",
+        "pool_first: false needs both pooling and an element-wise operation.",
+        InputError, pool_first,
+    ),
+    Rule(
+        "eltwise-passes", f"{DESCRIPTION}: eltwise",
+        "With a convolution or pooling, element-wise operands have up to 64 channels, two "
+        "operands up to 128.",
+        check=eltwise_passes,
+    ),
+    Rule(
+        "eltwise-sources", f"{DESCRIPTION}: in_sequences",
+        "Operands have the same number of channels and the same output processors.",
+        InputError, eltwise_sources,
+    ),
+    Rule(
+        "write-gap", REGISTERS,
+        "(write_gap + 1) times the output passes is at most 16.",
+        check=write_gap,
+        note="The generator stops without a message.",
     ),
     Rule(
         "passthrough-keys", f"{DESCRIPTION}: output_shift",
