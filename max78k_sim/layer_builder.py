@@ -340,7 +340,7 @@ def fit_parameters(
     if kernel.min() < -limit or kernel.max() >= limit:
         raise InputError(
             f"weights '{stored.name}' reach from {kernel.min()} to {kernel.max()}; "
-            f"quantization: {layer.weight_bits} holds {-limit} to {limit - 1}",
+            f"quantization: {layer.weight_bits} holds {-limit} to {limit - 1}; use quantization: 8",
             rule="weight-range",
         )
     if stored.bias is None or no_bias:

@@ -237,7 +237,7 @@ def shared_rings(
     """Ring buffers whose place a tensor takes."""
     near = [ring for ring in rings if ring.instances & mine.instances]
     free = highest_offset(instance_bytes(network), mine.end - mine.start, near)
-    legal = f"; {field} 0x{free:x} is free" if free is not None else ""
+    legal = f"; {field} 0x{free:x} is free" if free is not None else f"; no {field} is free"
     for ring in near:
         if mine.start < ring.end and ring.start < mine.end:
             where = span_text(np.array(sorted(mine.instances & ring.instances)))

@@ -114,7 +114,8 @@ def configure_writes(plan: Plan) -> list[Write]:
             try:
                 words = layer_config.encode(device, layer_fields(plan, layer, layer_plan, group))
             except InputError as error:
-                raise fault(plan.network, layer, "register-field", error.message) from None
+                text = f"{error.message}; use smaller sizes, pooling or gaps"
+                raise fault(plan.network, layer, "register-field", text) from None
             for name in CONFIGURE_ORDER:
                 if words[name]:
                     unit = registers[name].unit

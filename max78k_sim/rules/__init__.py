@@ -6,7 +6,7 @@ works.  In words: docs/rules.md.
 
 from __future__ import annotations
 
-from ..errors import HardwareLimit, InputError, Max78kError
+from ..errors import InputError, Max78kError
 from ..layer import Layer
 from . import elsewhere, memory, sizes, streams, values
 from .rule import LIMITATIONS, PROJECT, Checked, Rule, layer_error
@@ -71,6 +71,8 @@ def count_faults(network: Checked) -> list[Max78kError]:
         message = "the network has no layers; 'layers' needs at least one"
         return [InputError(message, file=network.file, rule=HAS_LAYERS.name)]
     if count > most:
-        message = f"{count} layers: {network.device.name} runs at most {most}"
-        return [HardwareLimit(message, file=network.file, rule=LAYER_COUNT.name)]
+        text = (
+            f"{count} layers: {network.device.name} runs at most {most} (--stop-after {most - 1})"
+        )
+        return [layer_error(network, network.layers[most], LAYER_COUNT, text)]
     return []

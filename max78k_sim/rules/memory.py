@@ -127,6 +127,14 @@ def output_fits(network: Checked, layer: Layer) -> Messages:
     )
 
 
+def offset_range(network: Checked, layer: Layer) -> Messages:
+    """Also of what is streamed."""
+    size = instance_bytes(network)
+    for field, offset in (("in_offset", layer.in_offset), ("out_offset", layer.out_offset)):
+        if offset >= size:
+            yield f"{field} 0x{offset:x} is past 0x{size:x}, the end of a data-memory instance"
+
+
 def chw_layer(network: Checked, layer: Layer) -> Messages:
     """The chip writes HWC."""
     if layer.big_data and layer.index:
@@ -213,6 +221,12 @@ RULES = (
         "An output ends within its data-memory instances of 32 KiB.",
         check=output_fits,
         note="The generator does not count what write_gap adds.",
+    ),
+    Rule(
+        "offset-range", f"{DESCRIPTION}: out_offset",
+        "Offsets are less than 0x8000, the bytes of a data-memory instance.",
+        check=offset_range,
+        note="The generator also takes offsets up to 0x20000 that a stream does not use.",
     ),
     Rule(
         "chw-layer", f"{DESCRIPTION}: data_format", "CHW is the format of a network's input only.",

@@ -175,12 +175,12 @@ RULES = (
         "processors", f"{DESCRIPTION}: processors",
         "A layer reads with as many processors as it has channels; beyond 64 channels, as many as "
         "one pass has, rounded up to a multiple of 4.",
-        InputError, processors, True,
+        InputError, processors,
     ),
     Rule(
         "output-processors", f"{DESCRIPTION}: output_processors",
         "A layer writes for as many processors as it has output channels (in one pass).",
-        InputError, output_processors, True,
+        InputError, output_processors,
     ),
     Rule(
         "pool-size", LIMITATIONS, "Pooling windows are 1 to 16 on each side, square or not.",

@@ -158,7 +158,7 @@ def passthrough_map(network: Checked, layer: Layer) -> Messages:
 def dilation_operation(network: Checked, layer: Layer) -> Messages:
     """Conv1d only."""
     if layer.dilation != 1 and layer.op != "conv1d":
-        yield f"dilation {layer.dilation} of {layer.op}; only Conv1d has one"
+        yield f"dilation {layer.dilation} of {layer.op}; only Conv1d has one: dilation: 1"
 
 
 def dilation_taps(network: Checked, layer: Layer) -> Messages:

@@ -139,7 +139,9 @@ def test_flattening_that_cannot_be(fields, kind, message):
 def test_other_refusals():
     with pytest.raises(InputError, match="the network has no layers; 'layers' needs at least one"):
         network_of()
-    with pytest.raises(HardwareLimit, match="33 layers: MAX78000 runs at most 32"):
+    with pytest.raises(
+        HardwareLimit, match=r"layer 32 \(first\): 33 layers: MAX78000 runs at most 32"
+    ):
         network_of(*(replace(FIRST, out_channels=2, output_processors=3) for _ in range(33)))
     with pytest.raises(InputError, match="test has no layer 'third'; its layers are: first, secon"):
         two_layers().layer("third")
