@@ -29,7 +29,7 @@ HAS_LAYERS = Rule(
 LAYER_COUNT = Rule(
     "layer-count", LIMITATIONS, "A network has at most 32 layers.", where="rules"
 )  # fmt: skip
-LAYER_RULES = (*sizes.RULES, *values.RULES, *memory.RULES, *streams.RULES)
+LAYER_RULES = (*sizes.RULES, *memory.RULES, *values.RULES, *streams.RULES)
 RULES = (HAS_LAYERS, LAYER_COUNT, *LAYER_RULES, *elsewhere.RULES)
 BY_NAME = {rule.name: rule for rule in RULES}
 
