@@ -270,7 +270,8 @@ Written by `python -m tests.refusals --vendor DIR --refusals docs/refusals.md`.
 The vendor's tool skipped {count} of its own test and demo networks. This is what we say of each:
 the rule ([docs/rules.md](rules.md)), and the message of `max78k`, with the place in the vendor's
 file. "same": whether the vendor's tool gives the same cause (*yes*; *also*: we name another first,
-and this one is found too; *no*; *assertion*: it stops with an AssertionError that says nothing;
+and this one is found too; *no*; *assertion*: it stops with an AssertionError that says nothing,
+and we refuse it for the reason given;
 *file missing*: it never looked at the network, because a sample or a checkpoint is not in its
 repository; sizes that nothing tells are made up then, and the table says so).
 

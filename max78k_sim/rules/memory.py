@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..errors import InputError, NotEmulated
 from ..layer import NETWORK_INPUT, Layer, set_bits
@@ -206,6 +207,21 @@ def concatenation(network: Checked, layer: Layer) -> Messages:
             )
 
 
+def concatenation_order(network: Checked, layer: Layer) -> Messages:
+    """Channels are read by ascending processor."""
+    if layer.operands > 1:
+        return
+    parts = [network.layers[number] for number in layer.inputs if number >= 0]
+    for before, after in pairwise(parts):
+        low, high = before.output_processors, after.output_processors
+        if low & high == 0 and low > high and layer.processors & low and layer.processors & high:
+            yield (
+                f"in_sequences has {before.name} (output_processors 0x{low:016x}) before "
+                f"{after.name} (0x{high:016x}); channels are read by ascending processor: list "
+                f"{after.name} first"
+            )
+
+
 RULES = (
     Rule(
         "offset-word", f"{DESCRIPTION}: in_offset", "Offsets are multiples of 4 bytes, from 0 up.",
@@ -250,6 +266,12 @@ RULES = (
         "input-shape", f"{DESCRIPTION}: in_dim",
         "A layer reads as many values as the layer before it writes.",
         check=input_shape,
+    ),
+    Rule(
+        "concatenation-order", f"{DESCRIPTION}: in_sequences",
+        "Concatenated parts are listed by ascending output processors.",
+        InputError, concatenation_order,
+        note="The generator warns only.",
     ),
     Rule(
         "concatenation", LIMITATIONS,

@@ -131,6 +131,12 @@ ROWS = [
       "op: conv2d, processors: 15, out_channels: 1, in_sequences: [0, 1], in_offset: 0x2000"],
      (1, 4, 4), {}, "concatenates 2 channels of layer0 with layer1 in one word; all parts but "
      "the "),
+    ("concatenation-order",
+     ["op: conv2d, processors: 1, out_channels: 4, output_processors: 0xf0, out_offset: 0x2000",
+      "op: conv2d, processors: 1, out_channels: 4, output_processors: 15, out_offset: 0x2000, "
+      "in_sequences: -1, in_offset: 0",
+      "op: conv2d, processors: 0xff, out_channels: 1, in_sequences: [0, 1], in_offset: 0x2000"],
+     (1, 4, 4), {}, "channels are read by ascending processor: list layer1 first"),
     ("streaming-fifo", [STREAM], (1, 16, 16), {}, "streaming: true needs FIFOs; add --fifo"),
     ("streaming-start", [ONE, STREAM], (1, 16, 16), FIFO,
      "streaming: true after a layer that does"),
