@@ -10,13 +10,16 @@ from functools import cached_property
 
 import numpy as np
 
+from . import provenance
 from .data_layout import input_placement, output_placement
 from .device import Device
 from .errors import HardwareLimit, InputError
 from .kernel_layout import KernelShape, kernel_shape, occupied_words, out_positions
-from .network import Layer, Network, Parameters, fault, set_bits
+from .network import Layer, Network, fault, set_bits
+from .overlap import Overlap, find_overlaps
 from .packing import KERNEL_BYTES
 from .placement import Axis, Placement, axis
+from .provenance import has_bias
 
 COLUMN = 4  # kernel words: layers start at a multiple
 FREE = -1
@@ -47,6 +50,7 @@ class Plan:
     groups: tuple[int, ...]
     kernel_map: np.ndarray
     placements: dict[tuple[str, str], Placement]
+    overlaps: tuple[Overlap, ...] = ()  # that are accepted
 
     def placement(self, layer: str | int, kind: str) -> Placement:
         """Where a layer's "kernel", "bias", "input" or "output" lies; InputError if it has none."""
@@ -58,10 +62,9 @@ class Plan:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before trusting the result on silicon."""
-        pairs = zip(self.network.layers, self.layers, strict=True)
-        found = (bias_warning(layer, plan) for layer, plan in pairs)
-        return tuple(warning for warning in found if warning)
+        """What a user should know before trusting the result on silicon: provenance, overlaps."""
+        shapes = kernel_shapes(self.layers)
+        return (*provenance.warnings(self.network, shapes), *map(overlap_warning, self.overlaps))
 
     def positions(self, layer: Layer) -> np.ndarray:
         """int64 [channel]: output position of each output channel; see LayerTrace."""
@@ -94,7 +97,32 @@ def allocate(network: Network) -> Plan:
             placements[layer.name, "bias"] = bias_placement(network, layer, plan)
         if not network.streams_into_next(layer):
             placements[layer.name, "output"] = output_placement(network, layer)
-    return Plan(network.device, network, layers, groups, kernel_map, placements)
+    overlaps = check_overlaps(network, kernel_shapes(layers))
+    return Plan(network.device, network, layers, groups, kernel_map, placements, overlaps)
+
+
+def kernel_shapes(plans: tuple[LayerPlan, ...]) -> dict[int, KernelShape]:
+    """How kernels are counted, by layer; pass-through layers have none."""
+    return {index: plan.kernel for index, plan in enumerate(plans) if plan.kernel is not None}
+
+
+def check_overlaps(network: Network, shapes: dict[int, KernelShape]) -> tuple[Overlap, ...]:
+    """The overlaps that are accepted; raises the first that is not.
+
+    Lost data needs ``overlap_data``; what is right only where the chip keeps data, or not what the
+    description says, is warned of; the rest only where the vendor's generator would refuse it.
+    """
+    found = find_overlaps(network, shapes)
+    for overlap in found:
+        if overlap.error and (not network.overlap_data or overlap.rule == "ring-fits"):
+            raise fault(network, overlap.layer, overlap.rule, overlap.message)
+    return tuple(overlap for overlap in found if overlap.unsure or not network.overlap_data)
+
+
+def overlap_warning(overlap: Overlap) -> str:
+    """An overlap in words."""
+    layer = overlap.layer
+    return f"layer {layer.index} ({layer.name}): {overlap.message}"
 
 
 def groups_used(network: Network) -> tuple[int, ...]:
@@ -106,7 +134,9 @@ def groups_used(network: Network) -> tuple[int, ...]:
     groups = tuple(sorted({processor // each for processor in set_bits(used)}))
     if 0 not in groups:
         raise HardwareLimit(
-            "quadrant 0 is not used; give some layer a processor from 0 to 15", file=network.file
+            "quadrant 0 is not used; give some layer a processor from 0 to 15",
+            file=network.file,
+            rule="quadrant-0",
         )
     return groups
 
@@ -178,6 +208,7 @@ def first_fit(
     raise fault(
         network,
         layer,
+        "kernel-memory",
         f"kernels take {length} kernel words in each of {layer.processors.bit_count()} processors, "
         f"but of {len(taken)} only {free} are free in all of them (no run is long enough); "
         "use fewer channels, narrower weights (quantization: 4), or other processors",
@@ -233,11 +264,6 @@ def window_axes(layer: Layer, shape: KernelShape) -> tuple[Axis, Axis]:
 # --- biases
 
 
-def has_bias(parameters: Parameters | None) -> bool:
-    """A bias of zeros is dropped, as the vendor's generator does."""
-    return parameters is not None and parameters.bias is not None and bool(parameters.bias.any())
-
-
 def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[int, int]]:
     """By layer index: (quadrant, first byte).  First fit decreasing, flattening layers first.
 
@@ -257,8 +283,8 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
                 raise fault(
                     network,
                     layer,
+                    "bias-group",
                     f"bias_group {group} is not in use; the quadrants in use are {list(groups)}",
-                    InputError,
                 )
         lanes_before = set_bits(layer.output_processors)[0] % share
         length = layer.out_channels + lanes_before * layer.out_passes[0] + unused_bias(layer)
@@ -271,6 +297,7 @@ def place_biases(network: Network, groups: tuple[int, ...]) -> dict[int, tuple[i
             raise fault(
                 network,
                 layer,
+                "bias-memory",
                 f"bias of {length} bytes: of {size} in quadrant {group}, "
                 f"{size - filled[group]} are left",
             )
@@ -294,20 +321,3 @@ def bias_placement(network: Network, layer: Layer, plan: LayerPlan) -> Placement
     outputs = axis("out", layer.out_channels, base=channels * bias.entry_stride)
     origin = bias.address(plan.bias_group, 0, start)
     return Placement(layer.name, "bias", (layer.out_channels,), 8, (outputs,), origin=origin)
-
-
-def bias_warning(layer: Layer, plan: LayerPlan) -> str | None:
-    """Says where the vendor's placement of a bias and the registers' reading of it differ."""
-    shape = plan.kernel
-    if plan.bias_group is None or shape is None:
-        return None
-    channels = np.arange(layer.out_channels)
-    dense = channels + shape.lanes_before * layer.out_passes[0]
-    if np.array_equal(dense, out_positions(layer, shape, channels)):
-        return None
-    return (
-        f"layer {layer.index} ({layer.name}): vendor's sources disagree: its bias lies densely in "
-        f"memory, but output_processors 0x{layer.output_processors:016x} has gaps (or starts off a "
-        "multiple of four over several passes), and the registers count gaps too; use a "
-        "contiguous, aligned map"
-    )

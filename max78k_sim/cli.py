@@ -41,6 +41,9 @@ def network_options(parser: argparse.ArgumentParser, checkpoint: bool | None = T
     group.add_argument("--stop-after", metavar="L", type=int, help="last layer to use")
     group.add_argument("--fifo", action="store_true", help="the input comes through the FIFOs")
     group.add_argument("--fast-fifo", action="store_true", help="... through the fast FIFO")
+    group.add_argument(
+        "--overlap-data", action="store_true", help="outputs may overwrite data still to be read"
+    )
 
 
 def numbers(text: str) -> tuple[int, ...]:

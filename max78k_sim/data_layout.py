@@ -1,11 +1,14 @@
-"""Where tensors lie in data memory: HWC words, CHW bytes, 32-bit words."""
+"""Where tensors lie in data memory: HWC words, CHW bytes, 32-bit words, ring buffers."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .kernel_layout import KernelShape
 from .network import Layer, Network, set_bits
 from .placement import Placement, axis
+
+STREAM_MARGIN = 2  # words that the generator lets a streamed layer wait longer
 
 
 def data_base(network: Network, processors: np.ndarray) -> np.ndarray:
@@ -72,3 +75,70 @@ def data_placement(
     offset = layer.out_offset if kind == "output" else layer.in_offset
     shape = (len(base), rows, columns)
     return Placement(layer.name, "data", shape, 32 if wide else 8, pieces, origin=offset)
+
+
+def written_bytes(network: Network, layer: Layer, shape: KernelShape | None) -> np.ndarray:
+    """int64 [pixel, byte]: bytes of data memory that a layer writes, counted over all instances.
+
+    More than its output: gaps of the processor map, channels that fill up the last pass, and what
+    a dilated layer writes around it.  ``shape``: of its kernels, None for a pass-through layer.
+    """
+    data, share = network.device.region("data"), network.device.limits.processors_per_instance
+    pixel = np.arange(np.prod(layer.hardware.out_size))[:, None]
+    word_bytes, step = 4 * layer.output_bits // 8, layer.write_gap + 1
+    if shape is None:
+        slot, position = packed_slots(network, layer), np.arange(layer.in_passes[0])
+        number = np.repeat(position, len(slot))
+        slot, passes, before = np.tile(slot, len(position)), len(position), 0
+    else:
+        number, position = np.divmod(np.arange(shape.count // shape.passes), shape.span)
+        slot = set_bits(layer.output_processors)[0] // share * share + position
+        passes = layer.out_passes[0]
+        before = 4 * layer.hardware.skipped * passes
+    instance, lane = np.divmod(slot, share)
+    byte = layer.out_offset - before + (pixel * passes + number) * step * word_bytes
+    byte = byte + lane * (word_bytes // 4)
+    if word_bytes > 4:
+        byte = (byte[:, :, None] + np.arange(4)).reshape(len(pixel), -1)
+        instance = np.repeat(instance, 4)
+    size = data.entries * data.entry_stride
+    return instance * size + np.clip(byte, 0, size - 1)
+
+
+def packed_slots(network: Network, layer: Layer) -> np.ndarray:
+    """int64 [processor]: where a pass-through layer writes the data of each processor, in lanes."""
+    limits = network.device.limits
+    each, share = limits.processors_per_group, limits.processors_per_instance
+    slots = [np.zeros(0, np.int64)]
+    for group in range(limits.processors // each):
+        reads = layer.processors >> each * group & (1 << each) - 1
+        writes = [bit for bit in set_bits(layer.output_processors) if bit // each == group]
+        first = writes[0] // share * share if writes else 0
+        slots.append(first + np.arange(reads.bit_count()))
+    return np.concatenate(slots)
+
+
+def stream_start(network: Network, layer: Layer) -> int:
+    """Words that arrive before a streamed layer, or one fed by FIFOs, starts.
+
+    Matches the vendor's generator.
+    """
+    rows, columns = layer.hardware.in_size
+    pool_rows, pool_columns = layer.pool
+    if layer.index == 0:
+        frame = -(-rows * columns // 4) if layer.big_data else rows * columns
+        start = (pool_rows - 1) * columns + pool_columns if layer.streaming else frame
+        return start * pool_rows
+    before = network.layers[layer.index - 1].hardware
+    wide = before.pooled_size[1] + 2 * before.padding[1]
+    kernel_rows, kernel_columns = before.kernel_shape
+    start = wide * (kernel_rows + pool_rows - 2) + kernel_columns - 1 + pool_columns
+    return start + STREAM_MARGIN
+
+
+def ring_words(network: Network, layer: Layer) -> int:
+    """Words of a streamed layer's ring buffer.  Matches the vendor's generator."""
+    ring = stream_start(network, layer) + (layer.pool[0] - 1) * layer.hardware.in_size[1]
+    ring += max(layer.stride, layer.pool[1])
+    passes = layer.in_passes[0]
+    return 12 if layer.big_data else -(-ring // passes) * passes

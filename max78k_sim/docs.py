@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from . import provenance
 from .device import Device, Region
 from .devices import DEVICES
+from .errors import HardwareLimit, InputError, NotEmulated
 from .packing import KERNEL_BYTE, KERNEL_BYTES, KERNEL_SLOT
 from .registers import Register
-from .yaml_keys import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, read_any
+from .rules import RULES, Rule
+from .yaml_keys import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, value_text
 
 FOLDER = Path(__file__).parents[1] / "docs"
 HEADER = "*Generated from the tables in `max78k_sim` by `make docs`; do not edit.*"
-NO_VALUE = "\0"  # a value that no key takes: the error says what it would take
 
 
 def documents() -> dict[str, str]:
@@ -24,6 +26,8 @@ def documents() -> dict[str, str]:
     pages = {
         "memory-map.md": memory_map(),
         "registers.md": registers(),
+        "rules.md": rules(),
+        "provenance.md": provenance_page(),
         "yaml-keys.md": yaml_keys(),
     }
     return {name: "\n\n".join((title(text), *text[1:])) + "\n" for name, text in pages.items()}
@@ -137,6 +141,66 @@ def bit_range(low: int, width: int) -> str:
     return str(low) if width == 1 else f"{low + width - 1}:{low}"
 
 
+# --- rules
+
+KINDS = {
+    InputError: "what was asked for",
+    HardwareLimit: "the chip",
+    NotEmulated: "the simulator",
+}
+
+
+def rules() -> list[str]:
+    """Every limit, by the chapter that states it."""
+    chapters = list(dict.fromkeys(chapter(rule) for rule in RULES))
+    columns = ("rule", "statement", "limit of", "checked in", "other sources")
+    parts = [
+        "Rules",
+        f"What a network may be, in {len(RULES)} rules. A rule comes from a chapter of the "
+        "vendor's guide, from what the vendor's generator refuses beyond it, from the widths of "
+        "the registers, or from this project. An error that breaks a rule carries its name "
+        "(`error.rule`); `load_network` raises the first, `find_faults` returns all.",
+    ]
+    for name in chapters:
+        rows = [rule_cells(rule) for rule in RULES if chapter(rule) == name]
+        parts += [f"## {name[0].upper()}{name[1:]}", table(columns, rows)]
+    return parts
+
+
+def chapter(rule: Rule) -> str:
+    """The source without the key."""
+    return rule.source.split(":")[0]
+
+
+def rule_cells(rule: Rule) -> tuple[str, ...]:
+    """One row of the table of rules."""
+    where = rule.where or "rules/" + (rule.check.__module__.split(".")[-1] if rule.check else "")
+    key = rule.source.partition(": ")[2]
+    of_key = f" (`{key}`)" if key and not rule.name.startswith("key-") else ""
+    return f"`{rule.name}`", rule.statement + of_key, KINDS[rule.kind], where, rule.note
+
+
+# --- provenance
+
+
+def provenance_page() -> list[str]:
+    """The labels of claims, and what a network is warned of."""
+    columns = ("name", "label", "what", "sources", "the simulator follows")
+    rows = [
+        (f"`{row.name}`", row.label, row.statement, row.sources, row.followed)
+        for row in provenance.ROWS
+    ]
+    return [
+        "Provenance",
+        "Every claim of this project carries one of these labels.",
+        table(("label", "meaning"), provenance.LABELS),
+        "## What sources disagree on",
+        "A network that depends on one of these rows is warned once, with its layers: by "
+        "`Plan.warnings`, and on stderr by the command line.",
+        table(columns, rows),
+    ]
+
+
 # --- keys of a description
 
 
@@ -161,19 +225,6 @@ def key_cells(key: Key) -> tuple[str, ...]:
     """One row of the table of keys."""
     aliases = ", ".join(f"`{alias}`" for alias in key.aliases)
     return f"`{key.name}`", aliases, value_text(key), key.meaning, status_text(key)
-
-
-def value_text(key: Key) -> str:
-    """What a key takes: its reader's description, or its message for a wrong value."""
-    if key.read is read_any:
-        return ""
-    text = (key.read.__doc__ or "").strip().split("\n")[0].split(" (")[0].rstrip(".")
-    if not text:
-        try:
-            key.read(NO_VALUE)
-        except ValueError as error:
-            text = str(error)
-    return text[:1].lower() + text[1:]
 
 
 def status_text(key: Key) -> str:

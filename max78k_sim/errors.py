@@ -7,7 +7,8 @@ class Max78kError(Exception):
     """Base of every error with a message for a person.
 
     The command line prints ``str(error)`` and exits with 2.  ``file``, ``line`` and ``column``
-    (1-based) say where the cause stands, when it stands in a file.
+    (1-based) say where the cause stands, when it stands in a file; ``rule`` names the row of
+    ``rules.RULES`` that was broken, when there is one.
     """
 
     def __init__(
@@ -17,11 +18,24 @@ class Max78kError(Exception):
         file: object = None,
         line: int | None = None,
         column: int | None = None,
+        rule: str | None = None,
     ):
-        self.message = message
+        self.message, self.rule = message, rule
         self.file, self.line, self.column = file, line, column
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {message}" if place else message)
+
+    def at(
+        self,
+        file: object,
+        line: int | None = None,
+        column: int | None = None,
+        owner: str = "",
+        rule: str | None = None,
+    ):
+        """The same error with its place in a file, what there it is about, and a rule's name."""
+        message = f"{owner}: {self.message}" if owner else self.message
+        return type(self)(message, file=file, line=line, column=column, rule=self.rule or rule)
 
 
 class InputError(Max78kError):

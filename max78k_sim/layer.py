@@ -127,6 +127,7 @@ class Layer:
     bias_groups: tuple[int, ...] | None = None
     buffer_shift: int = 0
     buffer_insert: int = 0
+    keep: bool = False  # an output of the network, though not its last layer
     line: int | None = None  # of the description file
 
     def __repr__(self) -> str:
@@ -250,8 +251,15 @@ class Layer:
         return rows * columns * self.in_passes[0] * self.operands * 4
 
     @property
-    def out_bytes(self) -> int:
-        """Bytes that the output takes in each data-memory instance."""
+    def out_words(self) -> tuple[int, int]:
+        """(pixels, bytes of a pixel) that the output takes in each data-memory instance."""
         rows, columns = self.hardware.out_size
         pixels = rows * columns - self.hardware.skipped
-        return pixels * self.out_passes[0] * 4 * self.output_bits // 8
+        return pixels, self.out_passes[0] * 4 * self.output_bits // 8
+
+    @property
+    def out_bytes(self) -> int:
+        """Bytes from the first to the last word of the output, gaps between them included."""
+        pixels, each = self.out_words
+        last = self.output_bits // 2  # of a pass: a word, or four of 32-bit output
+        return (pixels * each - last) * (self.write_gap + 1) + last

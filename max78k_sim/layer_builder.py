@@ -34,7 +34,8 @@ class Options:
     """The vendor's command-line switches that change the network.
 
     ``no_bias``: layers whose bias is ignored; ``output_width``: bits of the last layer's output;
-    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives.
+    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives;
+    ``overlap_data``: outputs may take the place of data that is still to be read.
     """
 
     avg_pool_rounding: bool = False
@@ -43,6 +44,7 @@ class Options:
     stop_after: int | None = None
     fifo: bool = False
     fast_fifo: bool = False
+    overlap_data: bool = False
 
 
 def layer_name(entry: LayerDescription, index: int) -> str:
@@ -93,7 +95,10 @@ class Context:
     def operands(self) -> int:
         """Operands of the element-wise operation; 1 without one."""
         if self.eltwise is None and "operands" in self.entry.values:
-            raise InputError("operands without an element-wise operation; add eltwise: add")
+            raise InputError(
+                "operands without an element-wise operation; add eltwise: add",
+                rule="operands-eltwise",
+            )
         return self.entry.get("operands", 2) if self.eltwise else 1
 
     @property
@@ -112,7 +117,9 @@ class Context:
         if buffer is not None and item.lower() == buffer.get("name").lower():
             return DATA_BUFFER
         if item.lower() not in names:
-            raise InputError(f"in_sequences: no earlier layer has the name '{item}'")
+            raise InputError(
+                f"in_sequences: no earlier layer has the name '{item}'", rule="sequence-names"
+            )
         return names.index(item.lower())
 
     def source_shape(self, index: int) -> tuple[int, int, int] | None:
@@ -120,7 +127,8 @@ class Context:
         if index >= 0:
             if index >= len(self.built):
                 raise InputError(
-                    f"in_sequences {index}: only layers 0 to {self.index - 1} are before"
+                    f"in_sequences {index}: only layers 0 to {self.index - 1} are before",
+                    rule="sequence-names",
                 )
             return self.built[index].out_channels, *self.built[index].out_size
         buffer = read_buffer(self.description)
@@ -160,7 +168,8 @@ def read_shape(context: Context) -> tuple[int, int, int]:
         same = all(shape[1:] == first[1:] for shape in known)
         if size is None and not same:
             raise InputError(
-                f"in_sequences of different sizes {[shape[1:] for shape in known]}; give in_dim"
+                f"in_sequences of different sizes {[shape[1:] for shape in known]}; give in_dim",
+                rule="concatenated-size",
             )
         size = size or first[1:]
         channels = channels or read_channels(context, known, same)
@@ -169,7 +178,8 @@ def read_shape(context: Context) -> tuple[int, int, int]:
     if channels is None or size is None:
         raise InputError(
             "the input shape is not known; add in_channels and in_dim to the first layer, for "
-            "example in_channels: 1 and in_dim: [28, 28]"
+            "example in_channels: 1 and in_dim: [28, 28]",
+            rule="input-known",
         )
     return channels, *size
 
@@ -183,7 +193,8 @@ def read_channels(context: Context, shapes: list[tuple[int, int, int]], same: bo
             raise InputError(
                 f"an input of {shapes[0][0]} channels for {context.operands} operands; it has so "
                 "many channels for each operand, for example "
-                f"{context.operands * -(-shapes[0][0] // context.operands)}"
+                f"{context.operands * -(-shapes[0][0] // context.operands)}",
+                rule="operand-channels",
             )
         return shapes[0][0] // context.operands
     return sum(shape[0] for shape in shapes) if same else shapes[0][0]
@@ -193,9 +204,12 @@ def build_layer(context: Context) -> Layer:
     """One Layer in the user's units; limits are checked by Network."""
     entry, op, stored = context.entry, context.op, context.stored
     if op not in BUILT_OPERATIONS:
-        raise NotEmulated(f"the operation {op} is not emulated yet")
+        raise NotEmulated(f"the operation {op} is not emulated yet", rule="key-op")
     if "processors" not in entry.values:
-        raise InputError("'processors' is missing, for example processors: 0x000000000000000f")
+        raise InputError(
+            "'processors' is missing, for example processors: 0x000000000000000f",
+            rule="processors-given",
+        )
     channels, rows, columns = read_shape(context)
     before = context.built[-1] if context.built else None
     weight_bits = entry.get("quantization") or (stored.weight_bits if stored else None) or 8
@@ -239,6 +253,7 @@ def build_layer(context: Context) -> Layer:
         bias_groups=entry.get("bias_group"),
         buffer_shift=entry.get("buffer_shift", 0),
         buffer_insert=entry.get("buffer_insert", 0),
+        keep=entry.get("output", False),
         line=entry.line,
     )
 
@@ -246,15 +261,16 @@ def build_layer(context: Context) -> Layer:
 def check_fixed(context: Context) -> None:
     """Keys that the chip gives one value to."""
     upsampling = context.op == "convtranspose2d"
-    for key, right in (
-        ("stride", (2, 2) if upsampling else (1, 1)),
-        ("output_pad", 1 if upsampling else 0),
+    for key, right, rule in (
+        ("stride", (2, 2) if upsampling else (1, 1), "fixed-stride"),
+        ("output_pad", 1 if upsampling else 0, "fixed-output-pad"),
     ):
         given = context.entry.get(key, right)
         if given != right:
             shown = list(given) if isinstance(given, tuple) else given
             only = right[0] if isinstance(right, tuple) else right
-            raise HardwareLimit(f"{key} {shown} of {context.op}; the chip has {key}: {only}")
+            message = f"{key} {shown} of {context.op}; the chip has {key}: {only}"
+            raise HardwareLimit(message, rule=rule)
 
 
 def read_pool(context: Context) -> tuple[tuple[int, int], int]:
@@ -265,7 +281,10 @@ def read_pool(context: Context) -> tuple[tuple[int, int], int]:
     if context.op == "conv1d":
         return (pool[0], 1), stride[0]
     if stride[0] != stride[1]:
-        raise InputError(f"pool_stride {list(stride)}: rows and columns have the same stride")
+        raise InputError(
+            f"pool_stride {list(stride)}: rows and columns have the same stride",
+            rule="square-pool-stride",
+        )
     return pool, stride[0]
 
 
@@ -298,14 +317,17 @@ def read_out_channels(context: Context, shape: tuple[int, int, int]) -> int:
         if rest or not count:
             raise InputError(
                 f"weights '{stored.name}' of shape {stored.kernel.shape} do not fit: one output "
-                f"takes {each} weights; check in_channels, kernel_size and flatten"
+                f"takes {each} weights; check in_channels, kernel_size and flatten",
+                rule="weight-shape",
             )
         return count
     if following is not None and "in_channels" in following.values:
         return following.get("in_channels")
     map_key = entry.get("output_processors") or (following.get("processors") if following else None)
     if map_key is None:
-        raise InputError("give a checkpoint file, or out_channels for the last layer")
+        raise InputError(
+            "give a checkpoint file, or out_channels for the last layer", rule="outputs-known"
+        )
     return map_key.bit_count()
 
 
@@ -330,26 +352,26 @@ def fit_parameters(
     shape = layer.kernel_tensor_shape
     if layer.op == "convtranspose2d" and stored.index is None:  # PyTorch's layout
         stored = replace(stored, kernel=np.flip(stored.kernel, (2, 3)).swapaxes(0, 1))
-    if stored.kernel.size != np.prod(shape):
+    transposed = stored.kernel.ndim == len(shape) == 4 and stored.kernel.shape != shape
+    if stored.kernel.size != np.prod(shape) or transposed:
         raise InputError(
-            f"weights '{stored.name}' have shape {stored.kernel.shape}; {layer.name} takes {shape}"
-        )
-    if stored.kernel.ndim == len(shape) == 4 and stored.kernel.shape != shape:
-        raise InputError(
-            f"weights '{stored.name}' have shape {stored.kernel.shape}; {layer.name} takes {shape}"
+            f"weights '{stored.name}' have shape {stored.kernel.shape}; {layer.name} takes {shape}",
+            rule="weight-shape",
         )
     kernel = stored.kernel.reshape(shape)
     limit = 1 << layer.weight_bits - 1
     if kernel.min() < -limit or kernel.max() >= limit:
         raise InputError(
             f"weights '{stored.name}' reach from {kernel.min()} to {kernel.max()}; "
-            f"quantization: {layer.weight_bits} holds {-limit} to {limit - 1}"
+            f"quantization: {layer.weight_bits} holds {-limit} to {limit - 1}; use quantization: 8",
+            rule="weight-range",
         )
     if stored.bias is None or no_bias:
         return Parameters(kernel)
     if len(stored.bias) != layer.out_channels:
         raise InputError(
             f"{len(stored.bias)} bias values for '{stored.name}'; {layer.name} has "
-            f"{layer.out_channels} output channels"
+            f"{layer.out_channels} output channels",
+            rule="bias-count",
         )
     return Parameters(kernel, stored.bias)

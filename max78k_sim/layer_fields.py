@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from . import packing
 from .allocation import LayerPlan, Plan
+from .data_layout import ring_words, stream_start
 from .network import ELTWISE, Layer, Network, set_bits
 
-STREAM_MARGIN = 2  # words that the generator lets a streamed layer wait longer
 NEXT_INSTANCE = 1 << 13  # write-pointer step to the next data-memory instance
 
 
@@ -171,8 +171,6 @@ def stream_fields(network: Network, layer: Layer) -> dict[str, int]:
     pool_rows, pool_columns = layer.pool
     frame = -(-rows * columns // 4) if layer.big_data else rows * columns
     if first:
-        start = (pool_rows - 1) * columns + pool_columns if layer.streaming else frame
-        start *= pool_rows
         fields = {"frame_words": frame}
         if layer.streaming:
             fields["stream_delta1"] = (layer.stride - 1) * layer.operands
@@ -180,9 +178,6 @@ def stream_fields(network: Network, layer: Layer) -> dict[str, int]:
     else:
         before = network.layers[layer.index - 1].hardware
         wide = before.pooled_size[1] + 2 * before.padding[1]
-        kernel_rows, kernel_columns = before.kernel_shape
-        start = wide * (kernel_rows + pool_rows - 2) + kernel_columns - 1 + pool_columns
-        start += STREAM_MARGIN
         earlier = network.layers[: layer.index]
         base = sum((line_length(other) + 1) * other.in_passes[0] for other in earlier)
         fields = {
@@ -192,11 +187,9 @@ def stream_fields(network: Network, layer: Layer) -> dict[str, int]:
             "line_base": base,
             "line_last": line_length(layer) + base,
         }
-    fields["stream_start"] = start
+    fields["stream_start"] = stream_start(network, layer)
     if layer.streaming:
-        ring = start + (pool_rows - 1) * columns + max(layer.stride, pool_columns)
-        passes = layer.in_passes[0]
-        fields["ring_words"] = 12 if layer.big_data else -(-ring // passes) * passes
+        fields["ring_words"] = ring_words(network, layer)
     return fields
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
-from .errors import HardwareLimit, InputError, NotEmulated
+from .errors import HardwareLimit, InputError, Max78kError, NotEmulated
 from .layer_builder import (
     Context,
     Options,
@@ -21,9 +21,9 @@ from .layer_builder import (
     layer_name,
     read_buffer,
 )
-from .network import Layer, Network, Parameters
+from .network import Draft, Layer, Network, Parameters, faults
 from .yaml_keys import ELTWISE_OPERATIONS
-from .yaml_reader import Description, read_description
+from .yaml_reader import Description, parse_description
 
 if TYPE_CHECKING:
     from .program import Program
@@ -44,14 +44,53 @@ def load_network(
     description does not say.  ``switches`` are the vendor's, with underscores: the fields of
     ``Options``.  Raises InputError, HardwareLimit or NotEmulated.
     """
+    description, checkpoint, options = read_files(config_file, checkpoint_file, switches)
+    for error in description.refused_until(options.stop_after):
+        raise error
+    return build_network(description, checkpoint, find_device(device), input_shape, options)
+
+
+def find_faults(
+    config_file: str | Path,
+    checkpoint_file: str | Path | None = None,
+    device: str | Device = "MAX78000",
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    **switches,
+) -> list[Max78kError]:
+    """Every rule that a network breaks, as errors with their ``rule``; [] for a legal network.
+
+    Takes what ``load_network`` takes.  What hides the rest (no valid YAML, no known input shape)
+    is found alone; whether it fits the memories is looked at when nothing else is wrong.
+    """
+    from .allocation import allocate
+    from .program import compile_network
+
+    try:
+        description, checkpoint, options = read_files(config_file, checkpoint_file, switches)
+        refused = description.refused_until(options.stop_after)
+        if refused:
+            return list(refused)
+        draft = build_draft(description, checkpoint, find_device(device), input_shape, options)
+        found = faults(draft)
+        if not found:
+            compile_network(Network.of(draft)) if checkpoint else allocate(Network.of(draft))
+        return found
+    except Max78kError as error:
+        return [error]
+
+
+def read_files(
+    config_file: str | Path, checkpoint_file: str | Path | None, switches: dict
+) -> tuple[Description, Checkpoint | None, Options]:
+    """What ``load_network`` reads; TypeError for a switch that is none."""
     unknown = set(switches) - {field.name for field in fields(Options)}
     if unknown:
         known = ", ".join(field.name for field in fields(Options))
         raise TypeError(f"load_network has no switch {sorted(unknown)}; there are: {known}")
-    description = read_description(config_file)
+    description = parse_description(config_file)
     checkpoint = read_checkpoint(checkpoint_file) if checkpoint_file is not None else None
-    options = Options(**switches)
-    return build_network(description, checkpoint, find_device(device), input_shape, options)
+    return description, checkpoint, Options(**switches)
 
 
 def simulate(
@@ -115,14 +154,24 @@ def build_network(
     input_shape: tuple[int, int, int] | None,
     options: Options,
 ) -> Network:
+    """``build_draft``, checked."""
+    return Network.of(build_draft(description, checkpoint, device, input_shape, options))
+
+
+def build_draft(
+    description: Description,
+    checkpoint: Checkpoint | None,
+    device: Device,
+    input_shape: tuple[int, int, int] | None,
+    options: Options,
+) -> Draft:
     """Work out every layer's channels and sizes from front to back."""
     check_architecture(description, checkpoint)
     entries = description.layers
     if options.stop_after is not None:
         if not 0 <= options.stop_after < len(entries):
-            raise InputError(
-                f"stop_after {options.stop_after}: the layers are 0 to {len(entries) - 1}"
-            )
+            message = f"stop_after {options.stop_after}: the layers are 0 to {len(entries) - 1}"
+            raise InputError(message, rule="stop-after")
         entries = entries[: options.stop_after + 1]
     stored = assign_parameters(description, checkpoint, len(entries))
     layers: list[Layer] = []
@@ -136,9 +185,8 @@ def build_network(
         except (InputError, HardwareLimit, NotEmulated) as error:
             if error.file is not None:
                 raise
-            message = f"layer {index}: {error.message}"
-            raise type(error)(message, file=description.file, line=entry.line) from None
-    return Network(
+            raise error.at(description.file, entry.line, owner=f"layer {index}") from None
+    return Draft(
         str(description.get("arch")),
         device,
         tuple(layers),
@@ -148,6 +196,7 @@ def build_network(
         options.fast_fifo,
         read_buffer(description),
         description.file,
+        options.overlap_data,
     )
 
 
@@ -161,6 +210,7 @@ def check_architecture(description: Description, checkpoint: Checkpoint | None) 
             f"arch '{arch}' is not the checkpoint's '{checkpoint.arch}' ({checkpoint.file})",
             file=description.file,
             line=description.values["arch"].line,
+            rule="architecture",
         )
 
 
@@ -183,6 +233,7 @@ def assign_parameters(
             raise InputError(
                 f"weights '{item.name}' have no layer: {description.file} describes {total} layers",
                 file=checkpoint.file,
+                rule="layer-weights",
             )
     for index in range(count):
         if stored[index] is None and index in weighted:
@@ -193,5 +244,6 @@ def assign_parameters(
                 f"{len(checkpoint.layers)} layers with weights{ended}, "
                 f"{description.file} describes {total}",
                 file=checkpoint.file,
+                rule="layer-weights",
             )
     return stored

@@ -1,8 +1,8 @@
-"""Network: layers in order, with their weights, checked on construction."""
+"""Network: layers in order, with their weights, checked on construction; Draft: unchecked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -18,17 +18,19 @@ from .layer import (
     passes_of,
     set_bits,
 )
-from .rules import check_network, fault
+from .rules import check_network, fault, faults
 
 __all__ = [
     "DATA_BUFFER",
     "ELTWISE",
     "NETWORK_INPUT",
     "DataBuffer",
+    "Draft",
     "Layer",
     "Network",
     "Parameters",
     "fault",
+    "faults",
     "passes_of",
     "set_bits",
 ]
@@ -47,8 +49,8 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """Layers in order, with their parameters (None where no checkpoint was given)."""
+class Draft:
+    """A network whose rules are open: layers in order, with their parameters (None without)."""
 
     name: str
     device: Device
@@ -59,9 +61,7 @@ class Network:
     fast_fifo: bool = False  # ... through the one of the RISC-V core
     data_buffer: DataBuffer | None = None
     file: str | None = None
-
-    def __post_init__(self):
-        check_network(self)
+    overlap_data: bool = False  # outputs may take the place of data still to be read
 
     @cached_property
     def by_name(self) -> dict[str, Layer]:
@@ -93,3 +93,16 @@ class Network:
         """(channels, rows, columns) of the final output."""
         last = self.layers[-1]
         return (last.out_channels, *last.out_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Draft):
+    """A network that breaks no rule: raises the first that a Draft of the same fields breaks."""
+
+    def __post_init__(self):
+        check_network(self)
+
+    @classmethod
+    def of(cls, draft: Draft) -> Network:
+        """The draft, checked."""
+        return cls(**{field.name: getattr(draft, field.name) for field in fields(draft)})

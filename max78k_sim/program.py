@@ -15,7 +15,7 @@ from .allocation import Plan, allocate
 from .device import Device
 from .errors import InputError, NotEmulated
 from .layer_fields import layer_fields
-from .network import Layer, Network, set_bits
+from .network import Layer, Network, fault, set_bits
 
 FAST_FIFO_THRESHOLD = 10  # words; the vendor's value
 MEMORY_TIMING = 0x40E  # the vendor's value; no functional effect
@@ -70,10 +70,7 @@ def compile_network(network: Network) -> Program:
         raise NotEmulated(f"{network.device.name}: only its addresses are known yet; use MAX78000")
     for layer in network.layers:
         if layer.has_kernels and network.parameters[layer.index] is None:
-            raise InputError(
-                f"layer {layer.index} ({layer.name}) has no weights; give a checkpoint file",
-                file=network.file,
-            )
+            raise fault(network, layer, "weights-given", "has no weights; give a checkpoint file")
     plan = allocate(network)
     writes = (
         *init_writes(plan),
@@ -114,7 +111,11 @@ def configure_writes(plan: Plan) -> list[Write]:
     writes = []
     for layer, layer_plan in zip(plan.network.layers, plan.layers, strict=True):
         for group in plan.groups:
-            words = layer_config.encode(device, layer_fields(plan, layer, layer_plan, group))
+            try:
+                words = layer_config.encode(device, layer_fields(plan, layer, layer_plan, group))
+            except InputError as error:
+                text = f"{error.message}; use smaller sizes, pooling or gaps"
+                raise fault(plan.network, layer, "register-field", text) from None
             for name in CONFIGURE_ORDER:
                 if words[name]:
                     unit = registers[name].unit

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import NotEmulated
+from .errors import HardwareLimit
 
 # --- how values are read; each raises ValueError with what would be right
 
@@ -127,7 +127,9 @@ def choice(**choices: Any) -> Callable[[Any], Any]:
 def read_weight_bits(value) -> int:
     """1, 2, 4 or 8."""
     if str(value).lower() in ("bin", "binary"):
-        raise NotEmulated("binary (+1/-1) weights are a MAX78002 feature")
+        raise HardwareLimit(
+            "binary (+1/-1) weights are a MAX78002 feature; use 1, which is -1 and 0, or 2"
+        )
     if type(value) is not int or value not in (1, 2, 4, 8):
         raise ValueError("1, 2, 4 or 8")
     return value
@@ -155,6 +157,7 @@ BUILT_OPERATIONS = ("conv2d", "conv1d", "convtranspose2d", "linear", "passthroug
 ELTWISE_OPERATIONS = ("add", "sub", "xor", "or")
 LATER = "not emulated yet"
 OTHER_CHIP = "a MAX78002 feature"
+NO_VALUE = "\0"  # a value that no key takes: the error says what it would take
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class Key:
     """One key of a layer.
 
     ``status`` is empty when the key's behaviour is built; otherwise any value other than
-    ``harmless`` raises NotEmulated with the status.
+    ``harmless`` is refused with the status: NotEmulated, or HardwareLimit for the other chip's.
     """
 
     name: str
@@ -251,3 +254,16 @@ BUFFER_KEYS = (
     Key("offset", read_offset, "byte offset in each data-memory instance"),
     Key("width", read_integer, "bits of a value", (), LATER, (8,)),
 )
+
+
+def value_text(key: Key) -> str:
+    """What a key takes: its reader's description, or its message for a wrong value."""
+    if key.read is read_any:
+        return ""
+    text = (key.read.__doc__ or "").strip().split("\n")[0].split(" (")[0].rstrip(".")
+    if not text:
+        try:
+            key.read(NO_VALUE)
+        except ValueError as error:
+            text = str(error)
+    return text[:1].lower() + text[1:]

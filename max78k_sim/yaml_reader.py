@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from .errors import InputError, Max78kError, NotEmulated, printable
-from .yaml_keys import BUFFER_KEYS, GLOBAL_KEYS, KEYS, Key, read_any
+from .errors import HardwareLimit, InputError, Max78kError, NotEmulated, printable
+from .yaml_keys import BUFFER_KEYS, GLOBAL_KEYS, KEYS, OTHER_CHIP, Key, read_any
 
 SIZE_LIMIT = 1 << 20  # bytes of a description
 DEPTH_LIMIT = 20  # nested YAML collections
@@ -32,10 +32,14 @@ class Value:
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """One entry of ``layers``: values by canonical key, and the line where it starts."""
+    """One entry of ``layers``: values by canonical key, and the line where it starts.
+
+    ``refused``: what cannot be built of it, which matters only if the layer is used.
+    """
 
     line: int
     values: dict[str, Value]
+    refused: tuple[Max78kError, ...] = ()
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or the default."""
@@ -54,6 +58,12 @@ class Description:
     values: dict[str, Value] = field(default_factory=dict)
     layers: tuple[LayerDescription, ...] = ()
     data_buffer: LayerDescription | None = None
+    refused: tuple[Max78kError, ...] = ()  # global keys that cannot be built
+
+    def refused_until(self, stop_after: int | None) -> tuple[Max78kError, ...]:
+        """What cannot be built of the global keys and the layers that are used."""
+        used = self.layers if stop_after is None else self.layers[: stop_after + 1]
+        return (*self.refused, *(error for layer in used for error in layer.refused))
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a global key, or the default."""
@@ -67,30 +77,47 @@ def key_names(keys: tuple[Key, ...]) -> dict[str, Key]:
 
 LAYER_NAMES, GLOBAL_NAMES = key_names(KEYS), key_names(GLOBAL_KEYS)
 BUFFER_NAMES = key_names(BUFFER_KEYS)
+BUFFER_NEEDS = ("name", "processors", "channels", "dim", "offset")
 
 
-def read_description(config_file: str | Path) -> Description:
-    """Read a network description; raises InputError or NotEmulated with file, line and column."""
+def read_description(config_file: str | Path, stop_after: int | None = None) -> Description:
+    """Read a network description; raises Max78kError with file, line and column.
+
+    What cannot be built is refused in the layers up to ``stop_after`` (by default all); what is
+    not well formed, everywhere.
+    """
+    description = parse_description(config_file)
+    for error in description.refused_until(stop_after):
+        raise error
+    return description
+
+
+def parse_description(config_file: str | Path) -> Description:
+    """A description of which some may not be built; raises InputError if it is not well formed."""
     file = str(config_file)
     try:
         raw = Path(config_file).read_bytes()
     except OSError as error:
         raise InputError(
-            f"cannot read the network description: {error.strerror}", file=file
+            f"cannot read the network description: {error.strerror}", file=file, rule="yaml-file"
         ) from None
     if len(raw) > SIZE_LIMIT:
-        raise InputError(f"{len(raw):,} bytes; a description has at most {SIZE_LIMIT:,}", file=file)
+        message = f"{len(raw):,} bytes; a description has at most {SIZE_LIMIT:,}"
+        raise InputError(message, file=file, rule="yaml-size")
     root = parse(raw, file)
     if not isinstance(root, yaml.MappingNode):
-        raise InputError("a description is a mapping with arch, dataset and layers", file=file)
-    values = read_mapping(root, GLOBAL_NAMES, file, "the description")
+        message = "a description is a mapping with arch, dataset and layers"
+        raise InputError(message, file=file, rule="yaml-mapping")
+    refused: list[Max78kError] = []
+    values = read_mapping(root, GLOBAL_NAMES, file, "the description", refused)
     for key in ("arch", "dataset", "layers"):
         if key not in values:
-            raise InputError(f"the key '{key}' is missing", file=file)
+            message = f"the key '{key}' is missing"
+            raise InputError(message, file=file, rule="mandatory-keys")
     layers = read_entries(root, "layers", LAYER_NAMES, file)
     buffer = read_buffer(root, file)
     check_names([buffer, *layers] if buffer else layers, file)
-    return Description(file, values, order_layers(layers, file), buffer)
+    return Description(file, values, order_layers(layers, file), buffer, tuple(refused))
 
 
 def parse(raw: bytes, file: str) -> yaml.Node | None:
@@ -102,9 +129,11 @@ def parse(raw: bytes, file: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         place = mark_place(error.problem_mark or error.context_mark)
         problem = error.problem or error.context
-        raise InputError(f"not valid YAML: {problem}", file=file, **place) from None
+        message = f"not valid YAML: {problem}"
+        raise InputError(message, file=file, rule="yaml-syntax", **place) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file=file) from None
+        message = f"not valid YAML: {' '.join(str(error).split())}"
+        raise InputError(message, file=file, rule="yaml-syntax") from None
 
 
 def check_events(text: str, file: str) -> None:
@@ -113,11 +142,13 @@ def check_events(text: str, file: str) -> None:
     for event in yaml.parse(text, yaml.SafeLoader):
         place = mark_place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            raise InputError("YAML aliases are not supported; write it out", file=file, **place)
+            message = "YAML aliases are not supported; write it out"
+            raise InputError(message, file=file, rule="yaml-aliases", **place)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_LIMIT:
-            raise InputError(f"more than {DEPTH_LIMIT} nested levels", file=file, **place)
+            message = f"more than {DEPTH_LIMIT} nested levels"
+            raise InputError(message, file=file, rule="yaml-nesting", **place)
 
 
 def mark_place(mark: Any) -> dict[str, int]:
@@ -126,9 +157,12 @@ def mark_place(mark: Any) -> dict[str, int]:
 
 
 def read_mapping(
-    node: yaml.MappingNode, names: dict[str, Key], file: str, owner: str
+    node: yaml.MappingNode, names: dict[str, Key], file: str, owner: str, refused: list[Max78kError]
 ) -> dict[str, Value]:
-    """Values of a mapping by canonical key, each read by its row of the table."""
+    """Values of a mapping by canonical key, each read by its row of the table.
+
+    What is well formed and cannot be built is added to ``refused``.
+    """
     values: dict[str, Value] = {}
     for key_node, value_node in node.value:
         line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
@@ -137,17 +171,23 @@ def read_mapping(
             advice = closest(name, names)
             raise InputError(
                 f"unknown key '{printable(name)}' in {owner}{advice}",
-                file=file,
-                line=line,
-                column=column,
-            )
+                file=file, line=line, column=column, rule="known-keys",
+            )  # fmt: skip
         key = names[name]
         if key.name in values:
             raise InputError(
                 f"'{name}' is given twice (also as '{key.name}' in line {values[key.name].line})",
-                file=file, line=line, column=column,
+                file=file, line=line, column=column, rule="keys-once",
             )  # fmt: skip
-        values[key.name] = Value(read_value(key, name, value_node, file), line, column)
+        try:
+            values[key.name] = Value(read_value(key, name, value_node), line, column)
+        except Max78kError as error:
+            place = mark_place(value_node.start_mark)
+            of_layer = "" if names is GLOBAL_NAMES else owner
+            placed = error.at(file, **place, owner=of_layer, rule=f"key-{key.name}")
+            if isinstance(error, InputError):
+                raise placed from None
+            refused.append(placed)
     return values
 
 
@@ -159,24 +199,29 @@ def closest(name: str, names: dict[str, Key]) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
-def read_value(key: Key, name: str, node: yaml.Node, file: str) -> Any:
-    """One value; faults carry the place of the value."""
-    place = mark_place(node.start_mark)
+def read_value(key: Key, name: str, node: yaml.Node) -> Any:
+    """One value; InputError where it is not well formed, another error where it is not built."""
     if key.read is read_any and not key.status:
         return None
+    refusal = HardwareLimit if key.status == OTHER_CHIP else NotEmulated
     try:
         if key.status and not isinstance(node, yaml.ScalarNode) and not key.harmless:
-            raise NotEmulated(f"'{name}' is {key.status}")
+            raise refusal(f"'{name}' is {key.status}{harmless_text(key)}")
         value = construct(node)
         read = key.read(value)
         if key.status and read not in key.harmless:
-            raise NotEmulated(f"'{name}: {shorten(value)}' is {key.status}")
+            raise refusal(f"'{name}: {shorten(value)}' is {key.status}{harmless_text(key)}")
         return read
     except ValueError as error:
         shown = shorten(value) if "value" in locals() else "this value"
-        raise InputError(f"'{name}: {shown}' is not {error}", file=file, **place) from None
-    except Max78kError as error:
-        raise type(error)(error.message, file=file, **place) from None
+        raise InputError(f"'{name}: {shown}' is not {error}") from None
+
+
+def harmless_text(key: Key) -> str:
+    """What would work instead of a value that cannot be built."""
+    shown = [list(value) if isinstance(value, tuple) else value for value in key.harmless]
+    values = " or ".join(f"{key.name}: {str(value).lower()}" for value in shown)
+    return f"; leave it out, or {values}" if values else "; leave it out"
 
 
 def shorten(value: Any) -> str:
@@ -214,13 +259,17 @@ def read_entries(
     line = node.start_mark.line + 1
     one = name.removesuffix("s")
     if not isinstance(node, yaml.SequenceNode) or not node.value:
-        raise InputError(f"'{name}' is a list with at least one {one}", file=file, line=line)
+        message = f"'{name}' is a list with at least one {one}"
+        raise InputError(message, file=file, line=line, rule="layer-list")
     entries = []
     for index, entry in enumerate(node.value):
         line = entry.start_mark.line + 1
         if not isinstance(entry, yaml.MappingNode):
-            raise InputError(f"{one} {index} is not a mapping of keys", file=file, line=line)
-        entries.append(LayerDescription(line, read_mapping(entry, names, file, f"{one} {index}")))
+            message = f"{one} {index} is not a mapping of keys"
+            raise InputError(message, file=file, line=line, rule="layer-list")
+        refused: list[Max78kError] = []
+        values = read_mapping(entry, names, file, f"{one} {index}", refused)
+        entries.append(LayerDescription(line, values, tuple(refused)))
     return entries
 
 
@@ -231,13 +280,13 @@ def read_buffer(root: yaml.MappingNode, file: str) -> LayerDescription | None:
     entries = read_entries(root, "data_buffer", BUFFER_NAMES, file)
     if len(entries) > 1:
         message = f"{len(entries)} entries of 'data_buffer'; one is emulated"
-        raise NotEmulated(message, file=file, line=entries[1].line)
-    for key in ("name", "processors", "channels", "dim", "offset"):
+        raise NotEmulated(message, file=file, line=entries[1].line, rule="buffer-count")
+    if entries[0].refused:
+        raise entries[0].refused[0]
+    for key in BUFFER_NEEDS:
         if key not in entries[0].values:
-            message = (
-                f"data_buffer has no '{key}'; it takes name, processors, channels, dim, offset"
-            )
-            raise InputError(message, file=file, line=entries[0].line)
+            message = f"data_buffer has no '{key}'; it takes {', '.join(BUFFER_NEEDS)}"
+            raise InputError(message, file=file, line=entries[0].line, rule="buffer-keys")
     return entries[0]
 
 
@@ -252,11 +301,11 @@ def check_names(layers: list[LayerDescription], file: str) -> None:
         if name.lower() in seen:
             raise InputError(
                 f"the name '{name}' is used in line {seen[name.lower()]} already",
-                file=file,
-                line=line,
-            )
+                file=file, line=line, rule="layer-names",
+            )  # fmt: skip
         if name.lower() in ("stop", "input"):
-            raise InputError(f"'{name}' is a reserved name", file=file, line=line)
+            message = f"'{name}' is a reserved name"
+            raise InputError(message, file=file, line=line, rule="layer-names")
         seen[name.lower()] = line
 
 
@@ -269,8 +318,9 @@ def order_layers(layers: list[LayerDescription], file: str) -> tuple[LayerDescri
         if sequence in numbered or sequence < 0:
             problem = "used twice" if sequence in numbered else "negative"
             raise InputError(
-                f"sequence {sequence} is {problem}", file=file, line=layer.line_of("sequence")
-            )
+                f"sequence {sequence} is {problem}",
+                file=file, line=layer.line_of("sequence"), rule="layer-order",
+            )  # fmt: skip
         numbered[sequence] = layer
         sequence += 1
     return tuple(numbered[number] for number in sorted(numbered))

@@ -45,6 +45,7 @@ def network_from(options: Namespace) -> Network:
         stop_after=options.stop_after,
         fifo=options.fifo,
         fast_fifo=options.fast_fifo,
+        overlap_data=options.overlap_data,
     )
 
 

@@ -92,7 +92,7 @@ class Case:
                 options["no_bias"] = tuple(map(int, layers))
             elif flag == "--output-width":
                 options["output_width"] = int(following)
-            elif flag in ("--fifo", "--fast-fifo"):
+            elif flag in ("--fifo", "--fast-fifo", "--overlap-data"):
                 options[flag[2:].replace("-", "_")] = True
             elif flag == "--stop-after":
                 options["stop_after"] = int(following)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from max78k_sim.allocation import has_bias
 from max78k_sim.network import Layer, Network, set_bits
+from max78k_sim.provenance import Subject, has_bias, has_gaps, rounded_1d, spread_kernels
 
 from .cases import (
     DENSE_BIAS,
@@ -17,12 +17,6 @@ from .cases import (
 )
 
 
-def has_gaps(layer: Layer) -> bool:
-    """Whether the output map has unused processors between used ones."""
-    targets = set_bits(layer.output_processors)
-    return targets[-1] + 1 - targets[0] > len(targets)
-
-
 def wrong_kernels(case: Case, network: Network, layer: Layer) -> str | None:
     """Layers whose kernels the vendor's memory does not hold where its registers read them."""
     if layer.index in case.meta["mram_wrong_layers"]:
@@ -30,9 +24,7 @@ def wrong_kernels(case: Case, network: Network, layer: Layer) -> str | None:
         short = passes > 1 and passes * each > layer.in_channels
         assert layer.weight_bits < 8 and short, "not the known bug"
         return WRONG_KERNELS
-    fills_words = layer.weight_bits == 8 and layer.hardware.kernel_shape == (3, 3)
-    single = layer.in_passes[0] == 1 and not layer.flatten
-    if layer.has_kernels and has_gaps(layer) and not (fills_words and single):
+    if spread_kernels(Subject(network, layer, None)):
         return GAPS_IN_WORDS
     return None
 
@@ -44,8 +36,7 @@ def wrong_outputs(case: Case, network: Network, layer: Layer) -> str | None:
     unaligned = set_bits(layer.output_processors)[0] % 4 and out_passes > 1
     if has_bias(parameters) and (has_gaps(layer) or unaligned):
         return DENSE_BIAS
-    pools = layer.pool_average and layer.pool != (1, 1)
-    if layer.op == "conv1d" and pools and network.average_rounding:
+    if rounded_1d(Subject(network, layer, None)):
         return ROUNDED_1D
     if case.name in SPLIT_CASES and layer.operands > 1:
         return SPLIT_OPERANDS

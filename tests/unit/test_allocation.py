@@ -109,7 +109,7 @@ def test_a_bias_of_zeros_is_dropped():
 
 def test_a_gap_with_a_bias_is_warned_of():
     (warning,) = allocate(one_layer(output_processors=0b1011)).warnings
-    assert warning.startswith("layer 0 (first): vendor's sources disagree: its bias lies densely")
+    assert warning.startswith("layer 0 (first): vendor's sources disagree: a bias whose output_pr")
     assert not allocate(one_layer(output_processors=0b1110)).warnings
     assert not allocate(network_of(replace(FIRST, output_processors=0b1011), bias=False)).warnings
 

@@ -217,3 +217,27 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+TWICE = """arch: a
+dataset: x
+layers:
+  - {op: conv2d, processors: 1, out_channels: 1, out_offset: 0x1000, avg_pool: 2, pool_stride: 2}
+  - {op: conv2d, processors: 1, out_channels: 1, out_offset: 0x1020}
+"""
+
+
+def test_overlapping_data(capsys, tmp_path):
+    """Refused without the switch; with it, warned of, and every warning once."""
+    config, weights, sample = (tmp_path / name for name in ("n.yaml", "w.npz", "s.npy"))
+    config.write_text(TWICE)
+    kernel = np.ones((1, 1, 3, 3), np.int8)
+    np.savez(weights, w0=kernel, w1=2 * kernel)
+    np.save(sample, np.ones((1, 8, 8), np.int8))
+    arguments = ("run", "--config-file", config, "--checkpoint-file", weights, "--sample-input")
+    code, _, err = run(capsys, *arguments, sample)
+    assert code == 2 and "n.yaml:5: layer 1 (layer1): its output overwrites 0x1020-0x103f of" in err
+    code, _, err = run(capsys, *arguments, sample, "--overlap-data")
+    assert code == 0 and err.count("max78k: warning: ") == 2
+    assert err.count("layer 0 (layer0): vendor's sources disagree: average pooling of means") == 1
+    assert err.count("layer 1 (layer1): its output overwrites") == 1

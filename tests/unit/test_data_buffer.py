@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from max78k_sim.errors import InputError, NotEmulated
+from max78k_sim.allocation import allocate
+from max78k_sim.errors import InputError, Max78kError
 from max78k_sim.loading import load_network
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
+from max78k_sim.yaml_keys import BUFFER_KEYS
 
 BUFFER = """data_buffer:
   - name: past
@@ -96,46 +98,72 @@ def test_each_inference_shifts_and_appends(description):
         assert machine.run(sample).reshape(-1).tolist() == expected.tolist(), number
 
 
-CHANGES = [  # replaced, by what, kind of error, line, message
-    ("in_offset: 0x7ff0", "in_offset: 0x7fe8", InputError, 19,
+CHANGES = [  # replaced, by what, rule, line, message
+    ("in_offset: 0x7ff0", "in_offset: 0x7fe8", "buffer-read", 19,
      "in_offset 0x7fe8 and 0x10 bytes; past is 0x7fec to 0x8000"),
-    ("out_offset: 0x7fec", "out_offset: 0x7fe8", InputError, 19,
+    ("out_offset: 0x7fec", "out_offset: 0x7fe8", "buffer-shift", 19,
      "out_offset 0x7fe8; buffer_shift 1 of in_offset 0x7ff0 takes out_offset: 0x7fec"),
-    ("out_offset: 0x7ffc", "out_offset: 0x7ff8", InputError, 28,
+    ("out_offset: 0x7ffc", "out_offset: 0x7ff8", "buffer-insert", 28,
      "output 0x7ff8 to 0x7ffc; past is 0x7fec to 0x8000, and buffer_insert 1 writes its last rows, "
      "from out_offset: 0x7ffc"),
     ("s: past\n    processors: 0x00000000000000f0", "s: past\n    processors: 0x0000000000000f00",
-     InputError, 19, "processors 0x0000000000000f00; past has 0x00000000000000f0"),
+     "buffer-read", 19, "processors 0x0000000000000f00; past has 0x00000000000000f0"),
     ("in_sequences: features", "in_sequences: past\n    in_dim: 1\n    buffer_shift: 1",
-     InputError, 28, "in_offset 0x2000 and 0x4 bytes; past is 0x7fec to 0x8000"),
+     "buffer-read", 28, "in_offset 0x2000 and 0x4 bytes; past is 0x7fec to 0x8000"),
     ("in_sequences: features", "in_sequences: features\n    buffer_shift: 1",
-     InputError, 28, "buffer_shift is for a pass-through layer with in_sequences: past"),
-    ("in_sequences: past", "in_sequences: pats", InputError, 19,
+     "buffer-shift", 28, "buffer_shift is for a pass-through layer with in_sequences: past"),
+    ("in_sequences: past", "in_sequences: pats", "sequence-names", 19,
      "in_sequences: no earlier layer has the name 'pats'"),
     ("    name: features\n", "    name: features\n    in_sequences: past\n",
-     InputError, 10, "the first layer reads the sample; remove in_sequences"),
-    ("    offset: 0x7fec\n", "", InputError, 2,
+     "in-sequences", 10, "the first layer reads the sample; remove in_sequences"),
+    ("    offset: 0x7fec\n", "", "buffer-keys", 2,
      "data_buffer has no 'offset'; it takes name, processors, channels, dim, offset"),
-    ("    offset: 0x7fec\n", "    offset: 0x7fec\n    width: 32\n", NotEmulated, 7,
+    ("    offset: 0x7fec\n", "    offset: 0x7fec\n    width: 32\n", "key-width", 7,
      "'width: 32' is not emulated yet"),
-    (LAYERS, "  - name: other\n" + LAYERS, NotEmulated, 7,
+    (LAYERS, "  - name: other\n" + LAYERS, "buffer-count", 7,
      "2 entries of 'data_buffer'; one is emulated"),
-    ("name: past", "name: insert", InputError, 29, "the name 'insert' is used in line 2 already"),
-    (BUFFER, "", InputError, 13, "in_sequences: no earlier layer has the name 'past'"),
-    (BUFFER, "data_buffer: []\n", InputError, 1,
+    ("name: past", "name: insert", "layer-names", 29,
+     "the name 'insert' is used in line 2 already"),
+    (BUFFER, "", "sequence-names", 13, "in_sequences: no earlier layer has the name 'past'"),
+    (BUFFER, "data_buffer: []\n", "layer-list", 1,
      "'data_buffer' is a list with at least one data_buffer"),
 ]  # fmt: skip
+KEY_RULES = {f"key-{key.name}" for key in BUFFER_KEYS}
+RAISED = {row[2] for row in CHANGES} | {"buffer-declared", "overwritten-buffer"} | KEY_RULES
 
 
-@pytest.mark.parametrize(("old", "new", "kind", "line", "message"), CHANGES)
-def test_refusals_name_place_and_remedy(description, old, new, kind, line, message):
+@pytest.mark.parametrize(("old", "new", "rule", "line", "message"), CHANGES)
+def test_refusals_name_place_and_remedy(description, old, new, rule, line, message):
     assert old in DESCRIPTION
-    with pytest.raises(kind) as raised:
+    with pytest.raises(Max78kError) as raised:
         load(description, DESCRIPTION.replace(old, new, 1))
-    assert message in str(raised.value) and raised.value.line == line, str(raised.value)
+    error = raised.value
+    assert (message in str(error), error.line, error.rule) == (True, line, rule), str(error)
+
+
+@pytest.mark.parametrize("key", BUFFER_KEYS, ids=lambda key: key.name)
+def test_every_key_is_read_by_its_row(description, key):
+    lines = [line for line in BUFFER.splitlines() if f" {key.name}:" not in line]
+    text = "\n".join(lines).replace("    ", "  - ", 1) if key.name == "name" else "\n".join(lines)
+    with pytest.raises(InputError) as raised:
+        load(description, f"{text}\n    {key.name}: {{a: 1}}\n{LAYERS}")
+    assert raised.value.rule == f"key-{key.name}" and f"'{key.name}" in str(raised.value)
 
 
 def test_shift_without_a_buffer(description):
     text = LAYERS.replace("in_sequences: past", "in_sequences: features")
     with pytest.raises(InputError, match="buffer_shift and buffer_insert need a data_buffer"):
         load(description, text)
+
+
+def test_nothing_else_writes_the_buffer(description):
+    text = DESCRIPTION.replace("out_offset: 0x2000", "out_offset: 0x7ff4")
+    text = text.replace("in_offset: 0x2000", "in_offset: 0x7ff4")
+    with pytest.raises(InputError) as raised:
+        allocate(load(description, text))
+    assert raised.value.rule == "overwritten-buffer" and raised.value.line == 10
+    assert str(raised.value).endswith(
+        "layer 0 (features): its output overwrites 0x7ff4-0x7ff7 of data-memory instance 1, where "
+        "the rolling buffer past is kept; out_offset 0x7fe8 is free beside the rolling buffer past "
+        "0x7fec-0x7fff; --overlap-data accepts it"
+    )

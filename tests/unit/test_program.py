@@ -87,7 +87,7 @@ def test_the_master_starts_last(rounding):
 
 def test_what_cannot_be_compiled():
     network = one_layer()
-    with pytest.raises(InputError, match=r"layer 0 \(first\) has no weights; give a checkpoint"):
+    with pytest.raises(InputError, match=r"layer 0 \(first\): has no weights; give a checkpoint"):
         compile_network(Network("n", MAX78000, network.layers, (None,)))
     unknown = replace(MAX78000, name="MAX1", executes=False)
     with pytest.raises(NotEmulated, match="MAX1: only its addresses are known yet; use MAX78000"):

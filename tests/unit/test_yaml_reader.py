@@ -165,6 +165,7 @@ VALUES = {
     "dilation": "2", "stride": "2", "pool_dilation": "2", "groups": "2", "in_crop": "[1, 1]",
     "quantization": "8",
 }  # fmt: skip
+REFUSALS = {LATER: NotEmulated, OTHER_CHIP: HardwareLimit}
 SWITCHES = ("flatten", "streaming", "output", "bypass", "calcx4", "readahead", "tcalc")
 
 
@@ -176,11 +177,11 @@ def test_every_key_works_or_says_why_not(file, key):
         if not key.status:
             assert key.name in read(file, text).layers[0].values
             continue
-        with pytest.raises(NotEmulated) as caught:
+        with pytest.raises(REFUSALS[key.status]) as caught:
             read(file, text)
         message = str(caught.value)
-        assert message.startswith(f"{file}:4:") and f"'{name}: " in message
-        assert message.endswith((LATER, OTHER_CHIP))
+        assert message.startswith(f"{file}:4:") and f"layer 0: '{name}: " in message
+        assert f"{key.status}; leave it out" in message and caught.value.rule == f"key-{key.name}"
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.harmless], ids=lambda key: key.name)
@@ -198,10 +199,19 @@ def test_every_global_key(file, key):
     elif f"{key.name}:" not in text:
         text += f"{key.name}: 1\n"
     if key.status:
-        with pytest.raises(NotEmulated, match=f"'{key.name}: 1' is {key.status}"):
+        with pytest.raises(REFUSALS[key.status], match=f"'{key.name}: 1' is {key.status}; leave"):
             read(file, text)
     else:
         assert key.name in read(file, text).values
+
+
+def test_what_cannot_be_built_matters_in_the_layers_that_are_used(file):
+    text = HEAD + LAYER + LAYER + "    calcx4: true\n"
+    with pytest.raises(
+        HardwareLimit, match=r":8:13: layer 1: 'calcx4: True' is a MAX78002 feature"
+    ):
+        read(file, text)
+    assert len(read_description(file, stop_after=0).layers) == 2
 
 
 @pytest.mark.parametrize("word", OPERATIONS)
