@@ -63,7 +63,9 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``run``."""
     network_options(parser)
     parser.add_argument("--sample-input", metavar="NPY", required=True, help="integers, CHW")
-    parser.add_argument("--layers", metavar="NPZ", help="write every layer's output there")
+    parser.add_argument(
+        "--dump", metavar="NPZ", help="write every layer's values and their addresses there"
+    )
     json_option(parser)
 
 

@@ -74,10 +74,7 @@ def simulate_program(program: Program, sample: np.ndarray) -> dict[str, np.ndarr
 
     machine = Machine(program.device)
     machine.load(program)
-    machine.prepare(sample)
-    for write in program.start:
-        machine.memory.write(write.address, write.words)
-    outputs = {f"layer{trace.layer}": machine.output_of(trace) for trace in machine.steps()}
+    outputs = {f"layer{trace.layer}": machine.output_of(trace) for trace in machine.traces(sample)}
     outputs["final"] = outputs[f"layer{len(program.plan.layers) - 1}"]
     return outputs
 

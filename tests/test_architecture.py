@@ -25,7 +25,7 @@ LEVELS = (
     ("layer_fields", "testing"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading",),
+    ("loading", "recording"),
     ("verbs",),
     ("cli",),
 )
