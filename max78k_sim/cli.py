@@ -69,6 +69,19 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
+def validate_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``validate``."""
+    parser.add_argument(
+        "--against",
+        metavar="WHAT",
+        required=True,
+        help="golden folder, .npz of arrays, log.txt, sampleoutput.h, or what a board printed",
+    )
+    network_options(parser, checkpoint=None)
+    parser.add_argument("--sample-input", metavar="NPY", help="default: the reference's own")
+    json_option(parser)
+
+
 def explain_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``explain``."""
     parser.add_argument(
@@ -154,6 +167,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("demo", "the whole, once: simulate, train on the chip, prove the C equal", demo_options),
     ("map", "where everything lies, and whether it fits", map_options),
     ("run", "one inference through the simulated chip", run_options),
+    ("validate", "compare a run with somebody else's, layer by layer", validate_options),
     ("explain", "what lies at an address, or where an element lies", explain_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),

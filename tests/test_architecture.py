@@ -26,6 +26,11 @@ LEVELS = (
     ("program", "latency"),
     ("machine", "explain", "report"),
     ("loading", "recording"),
+    ("golden", "causes"),
+    ("vendor_log", "patterns"),
+    ("references",),
+    ("validation",),
+    ("board",),
     ("verbs",),
     ("cli",),
 )
