@@ -9,8 +9,8 @@ from importlib import import_module
 
 from . import __version__
 from .errors import Max78kError
+from .verbs import EXIT_USER_ERROR
 
-EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -55,6 +55,12 @@ def json_option(parser: argparse.ArgumentParser) -> None:
 
 def map_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``map``."""
+    network_options(parser, checkpoint=False)
+    json_option(parser)
+
+
+def check_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``check``."""
     network_options(parser, checkpoint=False)
     json_option(parser)
 
@@ -166,6 +172,7 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
 VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
     ("demo", "the whole, once: simulate, train on the chip, prove the C equal", demo_options),
     ("map", "where everything lies, and whether it fits", map_options),
+    ("check", "does a network fit, and is it legal", check_options),
     ("run", "one inference through the simulated chip", run_options),
     ("validate", "compare a run with somebody else's, layer by layer", validate_options),
     ("explain", "what lies at an address, or where an element lies", explain_options),

@@ -47,7 +47,8 @@ class Run:
 def read_arrays(file: Path) -> dict[str, np.ndarray]:
     """Every array of an .npz file; InputError for anything else."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open(file, "rb") as opened:
+            stored = np.load(opened, allow_pickle=False)
             if isinstance(stored, np.ndarray):
                 raise ValueError("a .npy file with one array; give an .npz file")
             return {name: stored[name] for name in stored.files}

@@ -53,10 +53,11 @@ def read_reference(path: str | Path, network: Network) -> Reference:
     if place.is_dir():
         return from_golden(GoldenFolder(place), network)
     try:
-        start = place.open("rb").read(4)
+        with place.open("rb") as opened:
+            start = opened.read(2)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}; give {KINDS}", file=place) from None
-    if start[:2] == b"PK":
+    if start == b"PK":
         return from_arrays(place, network)
     text = place.read_text(encoding="utf-8", errors="replace")
     wrong, answer = mismatches(text), known_answer(text)

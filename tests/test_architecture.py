@@ -25,7 +25,7 @@ LEVELS = (
     ("layer_fields", "testing"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading", "recording"),
+    ("loading", "recording", "checking"),
     ("golden", "causes"),
     ("vendor_log", "patterns"),
     ("references",),

@@ -167,7 +167,7 @@ def spoil(array: np.ndarray) -> np.ndarray:
 
 def shift_channel(array: np.ndarray) -> np.ndarray:
     wrong = array.copy()
-    wrong[4][(0 < wrong[4]) & (wrong[4] < 120)] += 2
+    wrong[4][(wrong[4] > 0) & (wrong[4] < 120)] += 2
     return wrong
 
 
