@@ -325,6 +325,7 @@ def not_run(case: Situation) -> Guess:
 
 
 CAUSES: tuple[tuple[str, Callable[[Situation], Guess]], ...] = (
+    ("not run", not_run),
     ("avg_pool_rounding", average_rounding),
     ("pooling", pooling_kind),
     ("output_shift", output_shift),
@@ -337,5 +338,4 @@ CAUSES: tuple[tuple[str, Callable[[Situation], Guess]], ...] = (
     ("order", order),
     ("kernel layout", kernel_layout),
     ("input", sample_input),
-    ("not run", not_run),
 )

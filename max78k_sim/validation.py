@@ -113,7 +113,7 @@ def compare(program: Program, reference: Reference, sample: np.ndarray | None) -
     mine = reference.sample if sample is None else np.asarray(sample)
     if mine is None:
         raise InputError(
-            f"a {reference.kind} has no input here; give --sample-input", file=reference.source
+            f"{reference.kind} without an input; give --sample-input", file=reference.source
         )
     if not reference.outputs and not reference.memory:
         raise InputError("nothing to compare in it", file=reference.source)
