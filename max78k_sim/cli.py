@@ -9,6 +9,7 @@ from importlib import import_module
 
 from . import __version__
 from .errors import Max78kError
+from .switches import ALL_LAYERS, Refuse, refused
 from .verbs import EXIT_USER_ERROR
 
 EXIT_INTERRUPTED = 130
@@ -35,17 +36,51 @@ def network_options(parser: argparse.ArgumentParser, checkpoint: bool | None = T
     )
     group.add_argument("--avg-pool-rounding", action="store_true", help="average pooling rounds")
     group.add_argument(
-        "--no-bias", metavar="L,L", type=numbers, default=(), help="layers whose bias is ignored"
+        "--no-bias",
+        metavar="L,L",
+        type=numbers,
+        nargs="?",
+        const=ALL_LAYERS,
+        default=(),
+        help="layers whose bias is ignored (default: all)",
     )
     group.add_argument("--output-width", type=int, choices=(8, 32), help="of the last layer")
     group.add_argument("--stop-after", metavar="L", type=int, help="last layer to use")
     group.add_argument("--fifo", action="store_true", help="the input comes through the FIFOs")
     group.add_argument("--fast-fifo", action="store_true", help="... through the fast FIFO")
+    override_options(group)
+    for name in refused():
+        group.add_argument(name, action=Refuse, nargs="?", help=argparse.SUPPRESS)
+
+
+def override_options(group: argparse._ArgumentGroup) -> None:
+    """Switches that leave out or replace parts of the description or the checkpoint."""
+    for name, default, meaning in (
+        ("--skip-yaml-layers", 0, "leave out the first N layers"),
+        ("--skip-checkpoint-layers", 0, "leave out the first N layers with weights"),
+        ("--input-offset", None, "in_offset of the first layer, bytes"),
+        ("--weight-start", 0, "first kernel word to use"),
+    ):
+        group.add_argument(name, metavar="N", type=whole, default=default, help=meaning)
+    for name, meaning in (
+        ("--ignore-activation", "no layer has an activation"),
+        ("--ignore-streaming", "no layer streams"),
+        ("--no-deduplicate-weights", "store equal kernels once for each layer"),
+    ):
+        group.add_argument(name, action="store_true", help=meaning)
+    group.add_argument(
+        "--streaming-layers", metavar="L,L", type=numbers, default=(), help="more that stream"
+    )
 
 
 def numbers(text: str) -> tuple[int, ...]:
     """Comma-separated integers."""
     return tuple(int(part, 0) for part in text.split(","))
+
+
+def whole(text: str) -> int:
+    """An integer, decimal or 0x hexadecimal."""
+    return int(text, 0)
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
@@ -200,8 +235,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when it succeeded, 2 when something asked for is wrong."""
-    options = build_parser().parse_args(arguments)
     try:
+        options = build_parser().parse_args(arguments)
         return import_module(f"max78k_sim.verbs.{options.verb}").main(options) or 0
     except Max78kError as error:
         print(f"max78k: error: {error}", file=sys.stderr)

@@ -24,9 +24,9 @@ from .errors import InputError
 from .layer_builder import Options
 from .loading import build_network, read_sample
 from .network import Network
+from .switches import ALL_LAYERS
 from .yaml_reader import read_description
 
-ALL_LAYERS = tuple(range(128))  # more than any chip has
 FUNCTIONS = ("cnn_init", "cnn_configure", "cnn_start")  # that write registers
 ALL_BITS = 0xFFFFFFFF
 

@@ -34,7 +34,9 @@ class Options:
     """The vendor's command-line switches that change the network.
 
     ``no_bias``: layers whose bias is ignored; ``output_width``: bits of the last layer's output;
-    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives.
+    ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives;
+    ``input_offset``: bytes, of the first layer; ``weight_start``: first kernel word to use;
+    ``streaming_layers``: layers that stream beside those of the description.
     """
 
     avg_pool_rounding: bool = False
@@ -43,6 +45,14 @@ class Options:
     stop_after: int | None = None
     fifo: bool = False
     fast_fifo: bool = False
+    skip_yaml_layers: int = 0
+    skip_checkpoint_layers: int = 0
+    ignore_activation: bool = False
+    ignore_streaming: bool = False
+    streaming_layers: tuple[int, ...] = ()
+    input_offset: int | None = None
+    weight_start: int = 0
+    no_deduplicate_weights: bool = False
 
 
 def layer_name(entry: LayerDescription, index: int) -> str:

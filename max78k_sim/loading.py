@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from . import overrides
 from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
@@ -107,6 +108,7 @@ def build_network(
 ) -> Network:
     """Work out every layer's channels and sizes from front to back."""
     check_architecture(description, checkpoint)
+    description, checkpoint, options = overrides.apply(description, checkpoint, options)
     entries = description.layers
     if options.stop_after is not None:
         if not 0 <= options.stop_after < len(entries):
@@ -137,6 +139,8 @@ def build_network(
         options.fifo or options.fast_fifo,
         options.fast_fifo,
         description.file,
+        options.weight_start,
+        options.no_deduplicate_weights,
     )
 
 

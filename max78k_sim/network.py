@@ -48,6 +48,8 @@ class Network:
     fifo: bool = False  # the input comes through the FIFOs
     fast_fifo: bool = False  # ... through the one of the RISC-V core
     file: str | None = None
+    weight_start: int = 0  # first kernel word that may be used
+    no_deduplicate_weights: bool = False  # equal kernels are stored once for each layer
 
     def __post_init__(self):
         check_network(self)

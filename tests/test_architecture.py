@@ -16,12 +16,12 @@ from tests.conftest import ROOT
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
 LEVELS = (
     ("errors", "packing", "layer"),
-    ("registers", "pickles", "yaml_keys", "placement", "arithmetic"),
+    ("registers", "pickles", "switches", "yaml_keys", "placement", "arithmetic"),
     ("device", "torch_files", "yaml_reader", "engine"),
     ("devices", "memory", "rules", "layer_config", "checkpoint"),
     ("network", "ops", "docs"),
     ("kernel_layout", "data_layout", "layer_builder", "routine", "fifo"),
-    ("allocation",),
+    ("allocation", "overrides"),
     ("layer_fields", "testing"),
     ("program", "latency"),
     ("machine", "explain", "report"),

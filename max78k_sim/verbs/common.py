@@ -6,12 +6,14 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..layer_builder import Options
 from ..loading import load_network, read_sample
 from ..network import Network
 from ..program import Program, compile_network
@@ -34,17 +36,9 @@ def network_from(options: Namespace) -> Network:
         shape = read_sample(options.sample_input).shape
     if shape is not None and len(shape) != 3:
         raise InputError(f"--input-shape {shape}: channels, rows and columns, for example 1,28,28")
+    switches = {field.name: getattr(options, field.name) for field in fields(Options)}
     return load_network(
-        options.config_file,
-        options.checkpoint_file,
-        options.device,
-        input_shape=shape,
-        avg_pool_rounding=options.avg_pool_rounding,
-        no_bias=options.no_bias,
-        output_width=options.output_width,
-        stop_after=options.stop_after,
-        fifo=options.fifo,
-        fast_fifo=options.fast_fifo,
+        options.config_file, options.checkpoint_file, options.device, input_shape=shape, **switches
     )
 
 
