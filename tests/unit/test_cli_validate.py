@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from max78k_sim import cli
 from tests import fashion
-from tests.conftest import CASES
+from tests.conftest import CASES, ROOT
 
 NETWORK = fashion.NETWORK_OPTIONS
 SAMPLE = ("--sample-input", str(fashion.DIRECTORY / "sample.npy"))
@@ -195,3 +196,32 @@ def test_a_golden_folder_of_another_network(capsys, tmp_path):
     code, out, err = run(capsys, "validate", "--against", folder, *NETWORK, *SAMPLE)
     assert code == 1, err
     assert "probable" not in out and "18x2x4, here it is 32x28x28" in out
+
+
+PAGE = (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
+SCREENS = re.findall(r"```text\n\$ max78k (.*)\n((?:.*\n)*?)```", PAGE)
+
+
+def pytorch_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ai8x-training gives for a dump: floats by layer name, a batch of one."""
+    names = ("conv1", "conv2", "conv3", "conv4")
+    floats = {name: arrays[f"layer{n}"][None] / 128 for n, name in enumerate(names)}
+    return {**floats, "fc": arrays["layer4"].reshape(1, 10) / 128 / 128}
+
+
+@pytest.fixture
+def desk(capsys, tmp_path, monkeypatch):
+    """A folder with the files that the page names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("network.yaml", "checkpoint.pth.tar", "sample.npy"):
+        shutil.copy(fashion.DIRECTORY / name, name)
+    assert run(capsys, "run", *NETWORK, *SAMPLE, "--avg-pool-rounding", "--dump", "r.npz")[0] == 0
+    with np.load("r.npz") as arrays:
+        np.savez("pytorch.npz", **pytorch_arrays(dict(arrays)))
+    (line,) = re.findall(r"^Data mismatch .*$", PAGE, re.MULTILINE)
+    (tmp_path / "board.txt").write_text(line)
+
+
+@pytest.mark.parametrize("command, screen", SCREENS, ids=["check", "run", "arrays", "board"])
+def test_the_page_shows_what_is_printed(capsys, desk, command, screen):
+    assert run(capsys, *command.split())[1] == screen
