@@ -89,17 +89,26 @@ class GoldenFolder:
 
     def options(self) -> dict[str, Any]:
         """The generator's switches as options of load_network."""
-        flags = self.meta.get("flags", [])
+        flags = [str(flag) for flag in self.meta.get("flags", [])]
         options: dict[str, Any] = {"avg_pool_rounding": "--avg-pool-rounding" in flags}
         for flag, following in zip(flags, [*flags[1:], ""], strict=True):
             if flag == "--no-bias":  # with a list of layers, or of all layers
                 listed = following[:1].isdigit()
-                options["no_bias"] = tuple(map(int, following.split(","))) if listed else ALL_LAYERS
+                options["no_bias"] = self._numbers(flag, following) if listed else ALL_LAYERS
             elif flag in ("--output-width", "--stop-after"):
-                options[flag[2:].replace("-", "_")] = int(following)
+                options[flag[2:].replace("-", "_")] = self._numbers(flag, following)[0]
             elif flag in ("--fifo", "--fast-fifo"):
                 options[flag[2:].replace("-", "_")] = True
         return options
+
+    def _numbers(self, flag: str, text: str) -> tuple[int, ...]:
+        """The integers behind a switch."""
+        try:
+            return tuple(map(int, text.split(",")))
+        except ValueError:
+            raise InputError(
+                f"flags: {flag} {text!r}: integers", file=self.folder / "meta.json"
+            ) from None
 
     def network(self) -> Network:
         """The network from params.npz, with the shifts and widths that meta.json gives."""

@@ -24,6 +24,7 @@ BLOCKS = (
     ("output", re.compile(r"([\dx]+) (?:ACTIVATED )?OUTPUT\b.*:\s*$")),
     ("pooled", re.compile(r".*\bPOOL.*-> [\[(]([\d, ]+)[\])].*:\s*$")),
 )
+TITLE_LENGTH = 200  # characters; a longer line is no title
 VALUES = re.compile(r"[\s\[\]\d-]*$")
 CHANNEL = re.compile(r"Channels? #\d+")
 MISMATCH = re.compile(
@@ -83,6 +84,9 @@ def known_answer(text: str) -> list[Run]:
         numbers = [int(word, 0) for word in found[1].replace("\\", " ").replace(",", " ").split()]
     except ValueError as error:
         raise InputError(f"SAMPLE_OUTPUT: {error}") from None
+    wide = [number for number in numbers if number >> 32]
+    if wide:
+        raise InputError(f"SAMPLE_OUTPUT: 0x{wide[0]:x} has more than 32 bits")
     runs, place = [], 0
     while place < len(numbers) and numbers[place]:
         address, mask, count = (*numbers[place : place + HEADER_WORDS], 0, 0)[:HEADER_WORDS]
@@ -102,10 +106,11 @@ def blocks(text: str) -> list[Block]:
 def _blocks(lines: list[str]) -> Iterator[Block]:
     layer = None
     for number, line in enumerate(lines):
-        section = LAYER.match(line)
+        section = LAYER.match(line[:TITLE_LENGTH])
         if section:
             layer = int(section[1])
-        title = next(((kind, found) for kind, form in BLOCKS if (found := form.match(line))), None)
+        forms = BLOCKS if len(line) <= TITLE_LENGTH else ()
+        title = next(((kind, found) for kind, form in forms if (found := form.match(line))), None)
         if title and layer is not None:
             kind, found = title
             shape = tuple(int(size) for size in re.findall(r"\d+", found[1]))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from max78k_sim.errors import InputError
 from max78k_sim.golden import GoldenFolder
@@ -128,6 +130,7 @@ BAD_FILES = (
     ("meta.json", "[]", "no JSON object"),
     ("meta.json", "{", "not a JSON file"),
     ("meta.json", '{"layers": [{"layer": 0}]}', "no shift and width of every layer: KeyError"),
+    ("meta.json", '{"layers": [], "flags": ["--stop-after", "x"]}', "--stop-after 'x': integers"),
     ("registers.json", '{"cnn_init": 3}', "not lists of writes"),
     ("expected.npz", "rubbish", "not an .npz file of arrays"),
     ("memory.npz", "", "not an .npz file of arrays"),
@@ -195,6 +198,10 @@ def vendor_log(network: Network, run: list[Record]) -> str:
 
 
 LOG = vendor_log(RIGHT, RUN)
+ANSWER = """
+#define SAMPLE_OUTPUT {
+  0x50402000, 0xffffffff, 0x00000001, 0x00000005, 0x00000000 }
+"""
 
 
 def test_log(tmp_path):
@@ -221,6 +228,26 @@ def test_a_log_of_the_last_layer_only(tmp_path):
     file = tmp_path / "log.txt"
     file.write_text(lines + LOG[LOG.index("LAYER 2") :].replace("4x3x3 INPUT DATA:", "INPUT"))
     assert set(read_reference(file, RIGHT).outputs) == {2}
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_any_text_is_read_or_refused(tmp_path_factory, data):
+    """Logs, answers and boards with lines cut, doubled, changed: no traceback."""
+    lines = data.draw(st.sampled_from([LOG, ANSWER, LOG + ANSWER])).splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        lines[place] = data.draw(
+            st.one_of(st.text(max_size=20), st.just(lines[place][: len(lines[place]) // 2]))
+        )
+    text = "\n".join(lines[data.draw(st.integers(0, 3)) :])
+    file = tmp_path_factory.mktemp("text") / "log.txt"
+    file.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        reference = read_reference(file, RIGHT)
+    except InputError:
+        return
+    assert reference.kind in ("vendor's log", "known answer", "board")
 
 
 def test_a_log_that_is_cut_off(tmp_path):
@@ -260,6 +287,8 @@ def test_bad_known_answers():
     assert known_answer("nothing") == []
     with pytest.raises(InputError, match="ends within the run at 0x50400000"):
         known_answer("SAMPLE_OUTPUT { 0x50400000, 0xff, 3, 1, 2 }")
+    with pytest.raises(InputError, match="SAMPLE_OUTPUT: 0x1ffffffff has more than 32 bits"):
+        known_answer("SAMPLE_OUTPUT { 0x1ffffffff, 1, 1, 1 }")
     with pytest.raises(InputError, match="SAMPLE_OUTPUT: invalid literal"):
         known_answer("SAMPLE_OUTPUT { banana }")
 
