@@ -283,6 +283,16 @@ def test_known_answer(tmp_path):
     assert "third output [channel 1, row 0, column 0]" in report.words[0].first[3]
 
 
+def test_an_answer_past_the_end_of_memory(tmp_path):
+    file = tmp_path / "sampleoutput.h"
+    file.write_text("SAMPLE_OUTPUT { 0x50407ff8, 0xffffffff, 4, 0, 0, 7, 0, 0 }")
+    report = compare(compile_network(RIGHT), read_reference(file, RIGHT), SAMPLE)
+    assert (report.words[0].words, report.words[0].different) == (4, 1)
+    file.write_text("SAMPLE_OUTPUT { 0x20000000, 0xffffffff, 1, 0, 0 }")
+    with pytest.raises(InputError, match="output: 0x20000000 is in no memory"):
+        compare(compile_network(RIGHT), read_reference(file, RIGHT), SAMPLE)
+
+
 def test_bad_known_answers():
     assert known_answer("nothing") == []
     with pytest.raises(InputError, match="ends within the run at 0x50400000"):
