@@ -174,7 +174,7 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
 def find_twin(network: Network, layer: Layer) -> int | None:
     """The first earlier layer with the same kernel, width and processors; they share one copy."""
     mine = network.parameters[layer.index]
-    if mine is None:
+    if mine is None or network.no_deduplicate_weights:
         return None
     for other in network.layers[: layer.index]:
         theirs = network.parameters[other.index]
@@ -201,10 +201,11 @@ def first_fit(
     rows = kernel_map[list(set_bits(layer.processors))]
     taken = (rows != FREE).any(axis=0)
     length = max(words, int(needed.max()) + 1)
-    for start in range(0, len(taken) - length + 1, COLUMN):
+    first = -(-network.weight_start // COLUMN) * COLUMN
+    for start in range(first, len(taken) - length + 1, COLUMN):
         if not taken[start : start + words].any() and not taken[start + needed].any():
             return start
-    free = int((~taken).sum())
+    free = int((~taken[first:]).sum())
     raise fault(
         network,
         layer,

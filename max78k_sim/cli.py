@@ -9,8 +9,9 @@ from importlib import import_module
 
 from . import __version__
 from .errors import Max78kError
+from .switches import ALL_LAYERS, Refuse, refused
+from .verbs import EXIT_USER_ERROR
 
-EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -35,20 +36,52 @@ def network_options(parser: argparse.ArgumentParser, checkpoint: bool | None = T
     )
     group.add_argument("--avg-pool-rounding", action="store_true", help="average pooling rounds")
     group.add_argument(
-        "--no-bias", metavar="L,L", type=numbers, default=(), help="layers whose bias is ignored"
+        "--no-bias",
+        metavar="L,L",
+        type=numbers,
+        nargs="?",
+        const=ALL_LAYERS,
+        default=(),
+        help="layers whose bias is ignored (default: all)",
     )
     group.add_argument("--output-width", type=int, choices=(8, 32), help="of the last layer")
     group.add_argument("--stop-after", metavar="L", type=int, help="last layer to use")
     group.add_argument("--fifo", action="store_true", help="the input comes through the FIFOs")
     group.add_argument("--fast-fifo", action="store_true", help="... through the fast FIFO")
+    override_options(group)
+    for name in refused():
+        group.add_argument(name, action=Refuse, nargs="?", help=argparse.SUPPRESS)
+
+
+def override_options(group: argparse._ArgumentGroup) -> None:
+    """Switches that leave out or replace parts of the description or the checkpoint."""
+    for name, default, meaning in (
+        ("--skip-yaml-layers", 0, "leave out the first N layers"),
+        ("--skip-checkpoint-layers", 0, "leave out the first N layers with weights"),
+        ("--input-offset", None, "in_offset of the first layer, bytes"),
+        ("--weight-start", 0, "first kernel word to use"),
+    ):
+        group.add_argument(name, metavar="N", type=whole, default=default, help=meaning)
+    for name, meaning in (
+        ("--ignore-activation", "no layer has an activation"),
+        ("--ignore-streaming", "no layer streams"),
+        ("--no-deduplicate-weights", "store equal kernels once for each layer"),
+        ("--overlap-data", "outputs may overwrite data still to be read"),
+    ):
+        group.add_argument(name, action="store_true", help=meaning)
     group.add_argument(
-        "--overlap-data", action="store_true", help="outputs may overwrite data still to be read"
+        "--streaming-layers", metavar="L,L", type=numbers, default=(), help="more that stream"
     )
 
 
 def numbers(text: str) -> tuple[int, ...]:
     """Comma-separated integers."""
     return tuple(int(part, 0) for part in text.split(","))
+
+
+def whole(text: str) -> int:
+    """An integer, decimal or 0x hexadecimal."""
+    return int(text, 0)
 
 
 def json_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -82,11 +115,32 @@ def map_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``check``."""
+    network_options(parser, checkpoint=False)
+    json_option(parser)
+
+
 def run_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``run``."""
     network_options(parser)
     parser.add_argument("--sample-input", metavar="NPY", required=True, help="integers, CHW")
-    parser.add_argument("--layers", metavar="NPZ", help="write every layer's output there")
+    parser.add_argument(
+        "--dump", metavar="NPZ", help="write every layer's values and their addresses there"
+    )
+    json_option(parser)
+
+
+def validate_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``validate``."""
+    parser.add_argument(
+        "--against",
+        metavar="WHAT",
+        required=True,
+        help="golden folder, .npz of arrays, log.txt, sampleoutput.h, or what a board printed",
+    )
+    network_options(parser, checkpoint=None)
+    parser.add_argument("--sample-input", metavar="NPY", help="default: the reference's own")
     json_option(parser)
 
 
@@ -174,7 +228,9 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
 VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
     ("demo", "the whole, once: simulate, train on the chip, prove the C equal", demo_options),
     ("map", "where everything lies, and whether it fits; addresses both ways", map_options),
+    ("check", "does a network fit, and is it legal", check_options),
     ("run", "one inference through the simulated chip", run_options),
+    ("validate", "compare a run with somebody else's, layer by layer", validate_options),
     ("explain", "map --what and --where, also without a network", explain_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
@@ -200,8 +256,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when it succeeded, 2 when something asked for is wrong."""
-    options = build_parser().parse_args(arguments)
     try:
+        options = build_parser().parse_args(arguments)
         return import_module(f"max78k_sim.verbs.{options.verb}").main(options) or 0
     except Max78kError as error:
         print(f"max78k: error: {error}", file=sys.stderr)

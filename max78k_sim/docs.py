@@ -15,6 +15,7 @@ from .errors import HardwareLimit, InputError, NotEmulated
 from .packing import KERNEL_BYTE, KERNEL_BYTES, KERNEL_SLOT
 from .registers import Register
 from .rules import RULES, Rule
+from .switches import HERE, NOT_NEEDED, REFUSED, SWITCHES
 from .yaml_keys import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, value_text
 
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -29,6 +30,7 @@ def documents() -> dict[str, str]:
         "rules.md": rules(),
         "provenance.md": provenance_page(),
         "yaml-keys.md": yaml_keys(),
+        "switches.md": switches(),
     }
     return {name: "\n\n".join((title(text), *text[1:])) + "\n" for name, text in pages.items()}
 
@@ -234,6 +236,40 @@ def status_text(key: Key) -> str:
     shown = (list(value) if isinstance(value, tuple) else value for value in key.harmless)
     values = ", ".join(f"`{str(value).lower()}`" for value in shown)
     return f"{key.status}; only {values} is accepted" if values else key.status
+
+
+# --- the vendor's command line
+
+
+def switches() -> list[str]:
+    """What became of every switch of the vendor's generator."""
+    parts = ["Switches of the vendor's generator"]
+    for status, heading, text in (
+        (
+            HERE,
+            "The same here",
+            "They are switches of every command that reads a network, and (with underscores) "
+            "arguments of `load_network` and `simulate`.",
+        ),
+        (
+            REFUSED,
+            "Refused",
+            "They change a result or a placement in a way that is not built; the command says why.",
+        ),
+        (
+            NOT_NEEDED,
+            "Not needed",
+            "They change the generated program, its files, its self-test or its log, and nothing "
+            "that is computed. There is no such switch here.",
+        ),
+    ):
+        rows = [
+            (", ".join(f"`{name}`" for name in switch.names), switch.why)
+            for switch in SWITCHES
+            if switch.status == status
+        ]
+        parts += [f"## {heading}", text, table(("switch", "why"), rows)]
+    return parts
 
 
 def main() -> None:

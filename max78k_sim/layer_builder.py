@@ -36,6 +36,8 @@ class Options:
     ``no_bias``: layers whose bias is ignored; ``output_width``: bits of the last layer's output;
     ``stop_after``: the last layer to use; ``fifo``, ``fast_fifo``: how the input arrives;
     ``overlap_data``: outputs may take the place of data that is still to be read.
+    ``input_offset``: bytes, of the first layer; ``weight_start``: first kernel word to use;
+    ``streaming_layers``: layers that stream beside those of the description.
     """
 
     avg_pool_rounding: bool = False
@@ -45,6 +47,14 @@ class Options:
     fifo: bool = False
     fast_fifo: bool = False
     overlap_data: bool = False
+    skip_yaml_layers: int = 0
+    skip_checkpoint_layers: int = 0
+    ignore_activation: bool = False
+    ignore_streaming: bool = False
+    streaming_layers: tuple[int, ...] = ()
+    input_offset: int | None = None
+    weight_start: int = 0
+    no_deduplicate_weights: bool = False
 
 
 def layer_name(entry: LayerDescription, index: int) -> str:

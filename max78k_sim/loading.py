@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from . import overrides
 from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
@@ -74,7 +75,8 @@ def find_faults(
         draft = build_draft(description, checkpoint, find_device(device), input_shape, options)
         found = faults(draft)
         if not found:
-            compile_network(Network.of(draft)) if checkpoint else allocate(Network.of(draft))
+            ready = checkpoint is not None and draft.device.executes
+            compile_network(Network.of(draft)) if ready else allocate(Network.of(draft))
         return found
     except Max78kError as error:
         return [error]
@@ -120,10 +122,7 @@ def simulate_program(program: Program, sample: np.ndarray) -> dict[str, np.ndarr
 
     machine = Machine(program.device)
     machine.load(program)
-    machine.prepare(sample)
-    for write in program.start:
-        machine.memory.write(write.address, write.words)
-    outputs = {f"layer{trace.layer}": machine.output_of(trace) for trace in machine.steps()}
+    outputs = {f"layer{trace.layer}": machine.output_of(trace) for trace in machine.traces(sample)}
     outputs["final"] = outputs[f"layer{len(program.plan.layers) - 1}"]
     return outputs
 
@@ -167,6 +166,7 @@ def build_draft(
 ) -> Draft:
     """Work out every layer's channels and sizes from front to back."""
     check_architecture(description, checkpoint)
+    description, checkpoint, options = overrides.apply(description, checkpoint, options)
     entries = description.layers
     if options.stop_after is not None:
         if not 0 <= options.stop_after < len(entries):
@@ -197,6 +197,8 @@ def build_draft(
         read_buffer(description),
         description.file,
         options.overlap_data,
+        options.weight_start,
+        options.no_deduplicate_weights,
     )
 
 

@@ -99,6 +99,12 @@ class Machine:
             self.write(write.address, write.words)
         return self.read_output(len(program.plan.layers) - 1)
 
+    def traces(self, sample: np.ndarray | None) -> Iterator[LayerTrace]:
+        """``run``, layer by layer: yields each after its output was written."""
+        for write in self.prepare(sample).start:
+            self.memory.write(write.address, write.words)
+        yield from self.steps()
+
     def prepare(self, sample: np.ndarray | None) -> Program:
         """Write a sample where the loaded Program reads its input; InputError if it is wrong."""
         if self.program is None:

@@ -62,6 +62,8 @@ class Draft:
     data_buffer: DataBuffer | None = None
     file: str | None = None
     overlap_data: bool = False  # outputs may take the place of data still to be read
+    weight_start: int = 0  # first kernel word that may be used
+    no_deduplicate_weights: bool = False  # equal kernels are stored once for each layer
 
     @cached_property
     def by_name(self) -> dict[str, Layer]:

@@ -80,8 +80,9 @@ def read_bytes(network: Network, layer: Layer) -> np.ndarray:
     data = network.device.region("data")
     address = input_placement(network, layer).address.astype(np.int64) - data.base
     group, offset = np.divmod(address, data.group_stride)
-    size = data.units * data.unit_stride
-    return (group * size + offset).reshape(len(address), -1)
+    unit, byte = np.divmod(offset, data.unit_stride)
+    place = (group * data.units + unit) * instance_bytes(network) + byte
+    return place.reshape(len(address), -1)
 
 
 def lost_inputs(

@@ -6,13 +6,15 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..loading import load_network, read_sample
+from ..errors import InputError, Max78kError
+from ..layer_builder import Options
+from ..loading import find_faults, load_network, read_sample
 from ..network import Network
 from ..program import Program, compile_network
 
@@ -29,24 +31,30 @@ RECIPE_FIELDS = (
 
 def network_from(options: Namespace) -> Network:
     """The network that the vendor's switches name."""
+    files, switches = network_arguments(options)
+    return load_network(*files, **switches)
+
+
+def faults_from(options: Namespace) -> tuple[Network | None, list[Max78kError]]:
+    """That network, if it breaks no rule, and everything that is wrong with it."""
+    files, switches = network_arguments(options)
+    problems = find_faults(*files, **switches)
+    try:
+        return load_network(*files, **switches), problems  # problems are of its placement
+    except Max78kError:
+        return None, problems
+
+
+def network_arguments(options: Namespace) -> tuple[tuple, dict[str, Any]]:
+    """What load_network takes, from the command line's options."""
     shape = options.input_shape
     if shape is None and getattr(options, "sample_input", None):
         shape = read_sample(options.sample_input).shape
     if shape is not None and len(shape) != 3:
         raise InputError(f"--input-shape {shape}: channels, rows and columns, for example 1,28,28")
-    return load_network(
-        options.config_file,
-        options.checkpoint_file,
-        options.device,
-        input_shape=shape,
-        avg_pool_rounding=options.avg_pool_rounding,
-        no_bias=options.no_bias,
-        output_width=options.output_width,
-        stop_after=options.stop_after,
-        fifo=options.fifo,
-        fast_fifo=options.fast_fifo,
-        overlap_data=options.overlap_data,
-    )
+    switches = {field.name: getattr(options, field.name) for field in fields(Options)}
+    files = options.config_file, options.checkpoint_file, options.device
+    return files, {"input_shape": shape, **switches}
 
 
 def compiled(network: Network) -> Program:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from max78k_sim.checkpoint import read_checkpoint
-from max78k_sim.devices import MAX78000
-from max78k_sim.loading import Options, build_network, load_network, read_sample
+from max78k_sim.golden import GoldenFolder
+from max78k_sim.loading import load_network, read_sample
 from max78k_sim.network import Network
-from max78k_sim.yaml_reader import read_description
 
 EXPECTED_COUNTS = {"corpus": 462, "fuzz": 238}  # so that no case drops out unnoticed
 
@@ -84,42 +82,11 @@ class Case:
 
     def options(self) -> dict:
         """The generator's switches as options of load_network."""
-        flags = self.meta["flags"]
-        options: dict = {"avg_pool_rounding": "--avg-pool-rounding" in flags}
-        for flag, following in zip(flags, [*flags[1:], ""], strict=True):
-            if flag == "--no-bias":  # with a list of layers, or of all layers
-                layers = following.split(",") if following[:1].isdigit() else range(32)
-                options["no_bias"] = tuple(map(int, layers))
-            elif flag == "--output-width":
-                options["output_width"] = int(following)
-            elif flag in ("--fifo", "--fast-fifo", "--overlap-data"):
-                options[flag[2:].replace("-", "_")] = True
-            elif flag == "--stop-after":
-                options["stop_after"] = int(following)
-        return options
+        return GoldenFolder(self.folder).options()
 
     def network(self) -> Network:
         """The network from params.npz, with the total shifts that meta.json gives."""
-        layers = self.meta["layers"]
-        stored = read_checkpoint(self.folder / "params.npz")
-        shifted = tuple(
-            replace(
-                item,
-                weight_bits=layer["quant"],
-                output_shift=layer["output_shift"] - (8 - layer["quant"]),
-            )
-            for item in stored.layers
-            for layer in layers
-            if layer["layer"] == item.index
-        )
-        options = self.options()
-        return build_network(
-            read_description(self.folder / "network.yaml"),
-            replace(stored, layers=shifted),
-            MAX78000,
-            self.sample.shape,
-            Options(**options),
-        )
+        return GoldenFolder(self.folder).network()
 
     def network_of_checkpoint(self) -> Network:
         """The network from the original checkpoint, as a user loads it."""

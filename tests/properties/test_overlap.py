@@ -21,7 +21,7 @@ from max78k_sim.overlap import needed
 from max78k_sim.program import compile_network
 from max78k_sim.testing import layers, networks, parameters
 from tests.builders import parameters_of
-from tests.conformance.cases import claimed_cases
+from tests.conformance.cases import cases_in
 from tests.conftest import CASES
 from tests.strategies import examples, samples
 
@@ -96,6 +96,10 @@ def enumerated(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     for number, place in enumerate(product(*map(range, hardware.out_size))):
         for tap in product(*map(range, kernel)):
             pooled = tuple(place[axis] + tap[axis] - padding[axis] for axis in (0, 1))
+            if hardware.op == "convtranspose2d":  # zeros stand between the pixels
+                if pooled[0] % 2 or pooled[1] % 2:
+                    continue
+                pooled = pooled[0] // 2, pooled[1] // 2
             if not all(0 <= pooled[axis] < hardware.pooled_size[axis] for axis in (0, 1)):
                 continue
             for step in product(*map(range, layer.pool)):
@@ -142,7 +146,7 @@ def test_the_registers_write_what_is_looked_at(network):
     check_written(network)
 
 
-@pytest.mark.parametrize("case", claimed_cases(CASES)[::5], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", cases_in(CASES)[::5], ids=lambda case: case.name)
 def test_the_registers_of_golden_cases_write_what_is_looked_at(case):
     check_written(case.network())
 

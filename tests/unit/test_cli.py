@@ -84,18 +84,21 @@ def test_run(capsys, tmp_path):
         "--sample-input",
         SAMPLE,
         "--json",
-        "--layers",
+        "--dump",
         layers,
     )
     result = json.loads(out)
     assert code == 0 and result["final"] == np.load(fashion.DIRECTORY / "expected.npy").tolist()
+    assert result["addresses"][3:5] == ["0x5040200c", "0x5040a000"]
     with np.load(layers) as stored:
-        assert stored["layer3"].shape == (16, 4, 4)
+        assert stored["layer3"].shape == stored["acc3"].shape == (16, 4, 4)
+        assert stored["pool3"].shape == (1, 64, 4, 4) and stored["address4"][4] == 0x5040A000
 
 
 def test_run_in_words(capsys):
     code, out, _ = run(capsys, "run", *fashion.NETWORK_OPTIONS, "--sample-input", SAMPLE)
-    assert code == 0 and "output 10x1x1 (CHW), int32" in out
+    assert code == 0 and "output 10x1x1 (CHW), int32, of fc\n" in out
+    assert "\nat 0x50402000: channels 0-3\nat 0x5040a000: channels 4-7\n" in out
 
 
 def test_explain_both_ways(capsys):
