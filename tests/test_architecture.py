@@ -27,6 +27,8 @@ LEVELS = (
     ("machine", "explain", "report"),
     ("loading", "runner", "driver"),
     ("bus",),
+    ("replay",),
+    ("negative_control",),
     ("verbs",),
     ("cli",),
 )
