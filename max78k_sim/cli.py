@@ -85,6 +85,17 @@ def replay_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
+def registers_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``registers``."""
+    parser.add_argument(
+        "program",
+        nargs="*",
+        help="a trace (.npz), a C project or file, or a golden case; two are compared",
+    )
+    network_options(parser, checkpoint=None)
+    json_option(parser)
+
+
 def recipe_options(parser: argparse.ArgumentParser) -> None:
     """How to train; the defaults are trainer.loop.Recipe's."""
     group = parser.add_argument_group("training")
@@ -164,6 +175,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("run", "one inference through the simulated chip", run_options),
     ("explain", "what lies at an address, or where an element lies", explain_options),
     ("replay", "what a program did on the bus, again: every read is compared", replay_options),
+    ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),

@@ -1,30 +1,31 @@
 """Negative control: would the checks notice if the chip were a little wrong?
 
-A trace is replayed up to its start; then one thing is corrupted (a bit of a kernel byte that a
-layer uses, of a bias byte, or of a register field that decides values), the rest is replayed, and
-the differences are counted.  A trial is "seen" by the program itself when a read or a check word
-differs; by memory when any word of data memory differs from the uncorrupted run; "refused" when the
-model names the corruption (a register that means nothing it knows).
+A trace is replayed up to its start; then one bit is flipped (of a kernel byte that a layer uses, of
+a bias byte, or of a register field that decides values), the rest is replayed, and what follows is
+compared with what followed uncorrupted.  Outcomes: "program": a read or a check word differs, so
+the program itself sees it; "layers": only what some layer computes does; "refused": the model names
+the corruption (registers that mean nothing it knows); "unseen": nothing differs, at least with this
+one input.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import product
+from zlib import crc32
 
 import numpy as np
 
 from . import replay
 from .bus import Bus
-from .device import Device
-from .errors import InputError, Max78kError
+from .errors import InputError
 from .machine import Machine
 from .replay import Trace
-from .routine import Routine
+from .routine import LayerTrace, Routine
 
 KINDS = ("kernel", "bias", "register")
-OUTCOMES = ("program", "memory", "refused", "unseen")
+OUTCOMES = ("program", "layers", "refused", "unseen")
 # Fields that decide no value here: timing, copies, and what the generator always sets.
 WITHOUT_EFFECT = {
     "timeslot_count", "timeslot_step", "mask_step", "line_last", "line_base", "stream_volume",
@@ -34,43 +35,24 @@ WITHOUT_EFFECT = {
 POOL_FIELDS = {"pool_max", "pool_row_count", "pool_column_count"}  # no effect without pooling
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A bus in the middle of a trace: every array of its memory, before access ``at``."""
-
-    at: int
-    arrays: dict[str, np.ndarray]
-
-
-def find_start(trace: Trace, device: Device) -> int:
-    """The access that starts the first run: the last CTRL write before FIFO words or a read."""
-    controls = [device.address("quadrant register", group) for group in range(4)]
-    control = device.global_registers[0]
-    enabled: set[int] = set()
-    for access in np.flatnonzero((trace.kind == replay.WRITE) & np.isin(trace.address, controls)):
-        fields = control.decode(int(trace.value[access]))
-        group = controls.index(int(trace.address[access]))
-        if fields["enable"] and group not in enabled and fields["master_quadrant"] == group:
-            return int(access)
-        (enabled.add if fields["enable"] else enabled.discard)(group)
-    raise InputError(f"{trace.name}: no access starts the accelerator")
-
-
 class Control:
     """One trace, ready for trials."""
 
     def __init__(self, trace: Trace):
         self.trace = trace
         self.bus = Bus(Machine(), timed=True)
-        self.start = find_start(trace, self.bus.device)
+        self.start = replay.find_start(trace, self.bus.device)
         replay.replay(trace, self.bus, stop=self.start)
         arrays = self.bus.memory.arrays
         self.before = {name: array.copy() for name, array in arrays.items()}
+        self._layers: list[int] = []  # check sums of what each layer wrote
+        self.bus.runner.on_layer = lambda layer: self._layers.append(checksum(layer))
         result = self._rest()
         if result.differences:
             raise InputError(f"{trace.name}: it differs uncorrupted: {result.first[0]}")
-        self.after = arrays["data"].copy()
+        self.expected = list(self._layers)
         self.routines = list(self._routines())
+        self.fields = list(self._register_bits().values())
 
     def _restore(self) -> None:
         for name, array in self.bus.memory.arrays.items():
@@ -80,6 +62,7 @@ class Control:
         self.bus._open()
 
     def _rest(self) -> replay.Result:
+        self._layers.clear()
         result = replay.replay(self.trace, self.bus, start=self.start)
         return replay.finish(self.trace, self.bus, result)
 
@@ -91,21 +74,28 @@ class Control:
         )
         yield from self.bus.machine.routines()
 
-    # --- corruptions: (region, flat index of a word, bit) of each kind, drawn by chance
-
     def draw(self, kind: str, random: np.random.Generator) -> tuple[str, int, int] | None:
-        """A bit that a layer of the program uses; None when it has none of that kind."""
+        """A bit that the program uses, each layer or field as likely; None when there is none.
+
+        As (region, flat index of the word, bit).
+        """
         if kind == "register":
-            bits = self._register_bits()
+            bits = self.fields[random.integers(len(self.fields))]
             return ("layer register", *bits[random.integers(len(bits))])
-        if kind == "kernel":
-            layers = [each for each in self.routines if each.operation.accumulate is not None]
-            routine = layers[random.integers(len(layers))]
-            index, bit = routine.kernel_place
-            element = np.unravel_index(random.integers(index.size), index.shape)
-            byte, low = int(index[element]), int(bit[element])
-            place = 8 * (byte % 4) + low + int(random.integers(routine.config.weight_bits))
-            return "kernel", byte // 4, place
+        return self._draw_kernel(random) if kind == "kernel" else self._draw_bias(random)
+
+    def _draw_kernel(self, random: np.random.Generator) -> tuple[str, int, int]:
+        """A bit of a weight."""
+        layers = [each for each in self.routines if each.operation.accumulate is not None]
+        routine = layers[random.integers(len(layers))]
+        index, bit = routine.kernel_place
+        element = np.unravel_index(random.integers(index.size), index.shape)
+        byte, low = int(index[element]), int(bit[element])
+        place = 8 * (byte % 4) + low + int(random.integers(routine.config.weight_bits))
+        return "kernel", byte // 4, place
+
+    def _draw_bias(self, random: np.random.Generator) -> tuple[str, int, int] | None:
+        """A bit of a bias byte; None where no layer has a bias."""
         groups = [
             (routine, group)
             for routine in self.routines
@@ -121,20 +111,21 @@ class Control:
         entry = first + int(random.integers(routine.outputs))
         return "bias", group * entries + entry, int(random.integers(8))
 
-    def _register_bits(self) -> list[tuple[int, int]]:
-        """(flat index, bit) of every set bit of a field that decides values."""
+    def _register_bits(self) -> dict[str, list[tuple[int, int]]]:
+        """(flat index, bit) of every set bit of the fields that decide values, by field."""
         region = self.bus.device.region("layer register")
         words = self.before[region.name]
-        found = []
-        for routine in self.routines:
-            for register in self.bus.device.layer_registers:
-                for group in range(region.groups):
-                    index = (group * region.units + register.unit) * region.entries + routine.layer
-                    word = int(words[group, register.unit, routine.layer, 0])
-                    for field in register.fields:
-                        if decides(routine, group, register.name, field.name):
-                            bits = range(field.low, field.low + field.width)
-                            found += [(index, bit) for bit in bits if word >> bit & 1]
+        found: dict[str, list[tuple[int, int]]] = {}
+        places = product(self.routines, self.bus.device.layer_registers, range(region.groups))
+        for routine, register, group in places:
+            index = (group * region.units + register.unit) * region.entries + routine.layer
+            word = int(words[group, register.unit, routine.layer, 0])
+            for field in register.fields:
+                if decides(routine, group, register.name, field.name):
+                    bits = range(field.low, field.low + field.width)
+                    set_bits = [(index, bit) for bit in bits if word >> bit & 1]
+                    if set_bits:
+                        found.setdefault(field.name, []).extend(set_bits)
         return found
 
     def trial(self, region: str, index: int, bit: int) -> str:
@@ -143,15 +134,18 @@ class Control:
         self.bus.memory.view(region)[index] ^= 1 << bit
         self.bus.memory.versions[region] += 1
         runs = self.bus.machine.runs
-        try:
-            result = self._rest()
-        except Max78kError:
-            return "refused"
-        if self.bus.machine.runs == runs:  # replay reports the refusal as a difference
+        result = self._rest()
+        if self.bus.machine.runs == runs:  # the run was refused, and so is a difference too
             return "refused"
         if result.differences:
             return "program"
-        return "unseen" if np.array_equal(self.bus.memory.arrays["data"], self.after) else "memory"
+        return "unseen" if self._layers == self.expected else "layers"
+
+
+def checksum(layer: LayerTrace) -> int:
+    """Of what a layer computed: accumulators, or a pass-through layer's output."""
+    computed = layer.output if layer.accumulator is None else layer.accumulator
+    return crc32(layer.output.tobytes(), crc32(computed.tobytes()))
 
 
 def decides(routine: Routine, group: int, register: str, field: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .bus import Bus
-from .device import WORD
+from .device import WORD, Device
 from .errors import InputError, Max78kError
 from .explain import explain
 
@@ -105,6 +105,20 @@ def read_checks(arrays: dict[str, np.ndarray], file: Path):
     runs = np.split(arrays["check_val"].astype(np.uint32), ends[:-1])
     pairs = zip(arrays["check_addr"].tolist(), arrays["check_mask"].tolist(), runs, strict=False)
     return tuple((address, mask, words) for address, mask, words in pairs)
+
+
+def find_start(trace: Trace, device: Device) -> int:
+    """The access that starts the first run: the master's CTRL.enable goes from 0 to 1."""
+    controls = [device.address("quadrant register", group) for group in range(4)]
+    control = device.global_registers[0]
+    enabled: set[int] = set()
+    for access in np.flatnonzero((trace.kind == WRITE) & np.isin(trace.address, controls)):
+        fields = control.decode(int(trace.value[access]))
+        group = controls.index(int(trace.address[access]))
+        if fields["enable"] and group not in enabled and fields["master_quadrant"] == group:
+            return int(access)
+        (enabled.add if fields["enable"] else enabled.discard)(group)
+    raise InputError(f"{trace.name}: no access starts the accelerator")
 
 
 def status_addresses(bus: Bus) -> set[int]:

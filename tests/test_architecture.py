@@ -25,10 +25,10 @@ LEVELS = (
     ("layer_fields", "testing"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading", "runner", "driver"),
+    ("loading", "runner", "driver", "disassembly"),
     ("bus",),
     ("replay",),
-    ("negative_control",),
+    ("negative_control", "register_sources"),
     ("verbs",),
     ("cli",),
 )
