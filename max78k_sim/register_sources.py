@@ -99,9 +99,17 @@ def from_c(named: Path, *sources: Path) -> dict[int, int]:
     words = {
         int(address, 16): int(value, 0)
         for function in FUNCTIONS
-        for address, value in REGISTER_WRITE.findall(bodies.get(function, ""))
+        for body in called(bodies, function)
+        for address, value in REGISTER_WRITE.findall(body)
     }
     return kept(words, named)
+
+
+def called(bodies: dict[str, str], function: str) -> list[str]:
+    """The body of a function; or, where it has another name, of those that begin with its name."""
+    if function in bodies:
+        return [bodies[function]]
+    return [body for name, body in bodies.items() if name.startswith(f"{function}_")]
 
 
 def function_bodies(text: str) -> dict[str, str]:

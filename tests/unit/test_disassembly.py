@@ -111,6 +111,13 @@ def test_c_projects(tmp_path):
         (tmp_path / name).unlink()
 
 
+def test_a_configuration_by_another_name(tmp_path):
+    (tmp_path / "cnn.c").write_text(
+        C_PROJECT.replace("cnn_configure(", "cnn_configure_layer_0to4(")
+    )
+    assert read_registers(str(tmp_path))[0x50100010] == 27
+
+
 WRONG = [  # name, contents, message
     ("none", None, "none: there is no such file"),
     ("main.c", b"int main(void) { return 0; }", "it writes no register of the accelerator"),
