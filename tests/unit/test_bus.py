@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from max78k_sim import driver, placement
-from max78k_sim.bus import Bus
+from max78k_sim.bus import MOST_FAULTS, Bus
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import InputError, NotEmulated
-from max78k_sim.faults import Fault, IllegalAccess
+from max78k_sim.faults import KINDS, Fault, IllegalAccess
 from max78k_sim.latency import latency
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
 from tests.builders import one_layer, two_layers
+from tests.conftest import ROOT
 
+DOCUMENT = ROOT / "docs" / "bus.md"
 SAMPLE = (np.arange(40).reshape(2, 4, 5) * 7 % 256 - 128).astype(np.int8)
 CTRL = [MAX78000.address("quadrant register", group) for group in range(4)]
 LCNT_MAX, TEST = CTRL[0] + 8, CTRL[0] + 12
@@ -495,6 +499,27 @@ def test_what_the_bus_answers():
         assert bus.answers(address)
     for address in (0x4000001C, 0x40000020, 0x20000000, 0x51100000, 0x400C0418):
         assert not bus.answers(address)
+
+
+def test_the_example_of_the_documentation(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    exec(compile(example, str(DOCUMENT), "exec"), {})
+    assert capsys.readouterr().out == (
+        "read of 4 bytes at 0x50100000: quadrant 0 is isolated (GCFR.reg2, 0x40005808: bit 0 is 1) "
+        "(quadrant register CTRL (quadrant control) in quadrant 0); program counter 0x10000abc\n"
+    )
+
+
+def test_the_documentation_names_every_kind_of_fault():
+    text = DOCUMENT.read_text("utf-8")
+    assert all(kind in text for kind in KINDS)
+
+
+def test_faults_that_are_kept_are_limited():
+    bus = Bus(Machine(), on_fault="report")
+    for _ in range(MOST_FAULTS + 5):
+        bus.read(DATA, 1)
+    assert len(bus.faults) == MOST_FAULTS
 
 
 def test_a_bus_port_serves_placements():
