@@ -22,8 +22,8 @@ from .registers import Register
 ALSO = "; also "
 TENSOR_REGIONS = ("kernel", "bias", "data")  # kinds of Placement
 REGISTER_REGIONS = (
-    "fifo register", "fast fifo register", "always-on register", "quadrant register",
-    "layer register", "stream register", "mlator",
+    "reset register", "clock register", "power register", "fifo register", "fast fifo register",
+    "always-on register", "quadrant register", "layer register", "stream register", "mlator",
 )  # fmt: skip
 NO_BITS = "the chip stores no bits there"
 NO_MEMORY = "no memory"
@@ -213,21 +213,9 @@ def describe_location(place: Location) -> str:
 # --- registers
 
 
-def find_register(chip: Device, place: Location) -> Register | None:
-    """The row of the chip's register tables, where it has one."""
-    tables = {
-        "layer register": (chip.layer_registers, place.unit),
-        "quadrant register": (chip.global_registers, place.entry),
-        "fifo register": (chip.fifo_registers[:1], place.entry),
-        "fast fifo register": (chip.fifo_registers[1:], place.entry + 1),
-    }
-    table, unit = tables.get(place.region.name, ((), 0))
-    return next((register for register in table if register.unit == unit), None)
-
-
 def explain_register(plan: Plan | None, chip: Device, place: Location, word: int | None) -> str:
     """Name, owner, and the fields of the word there, where it is known."""
-    register = find_register(chip, place)
+    register = chip.register(place)
     region = place.region
     if register is not None:
         text = f"{region.name} {register.name} ({register.meaning})"
@@ -259,9 +247,9 @@ def planned_words(plan: Plan) -> dict[int, int]:
     return {write.address: int(write.words[0]) for write in writes}
 
 
-def describe_word(register: Register, word: int) -> str:
+def describe_word(register: Register | None, word: int) -> str:
     """Fields that are not 0: flags by name, numbers with their value; ends in a separator."""
-    if not word:
+    if register is None or not word:
         return ""
     try:
         values = register.decode(word)

@@ -21,7 +21,6 @@ from .errors import NotEmulated
 from .explain import (
     REGISTER_REGIONS,
     Found,
-    find_register,
     phrase_bytes,
     plan_and_chip,
     planned_words,
@@ -90,7 +89,7 @@ def register_json(
 ) -> dict[str, Any]:
     """The register at a word's address; ``word`` and ``fields`` are None where not known."""
     place = chip.locate(address)
-    register = find_register(chip, place)
+    register = chip.register(place)
     layers = plan.network.layers if plan is not None else ()
     of_layer = place.region.entry_name == "layer"
     word = planned.get(address, 0) if plan is not None and register is not None else None
