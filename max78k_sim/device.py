@@ -121,8 +121,8 @@ class Limits:
 class Device:
     """One chip as a value, passed explicitly.
 
-    ``layer_registers`` are indexed by ``unit`` in the region "layer register", ``global_registers``
-    by ``unit`` (the entry) in the region "quadrant register".
+    ``layer_registers`` are indexed by ``unit`` in the region "layer register", every other table by
+    ``unit`` (the entry) in its region; ``registers`` finds them by the region's name.
     """
 
     name: str
@@ -132,12 +132,33 @@ class Device:
     fifo_registers: tuple[Register, ...] = field(repr=False)
     limits: Limits = field(repr=False)
     executes: bool  # whether Machine knows this chip's behaviour, or only its addresses
+    fast_fifo_registers: tuple[Register, ...] = field(default=(), repr=False)
+    always_on_registers: tuple[Register, ...] = field(default=(), repr=False)
+    power_registers: tuple[Register, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
     def by_name(self) -> dict[str, Region]:
         """Regions by their name."""
         return {region.name: region for region in self.regions}
+
+    @cached_property
+    def registers(self) -> dict[str, tuple[Register, ...]]:
+        """Register tables by the region that they describe."""
+        return {
+            "quadrant register": self.global_registers,
+            "layer register": self.layer_registers,
+            "fifo register": self.fifo_registers,
+            "fast fifo register": self.fast_fifo_registers,
+            "always-on register": self.always_on_registers,
+            "power register": self.power_registers,
+        }
+
+    def register(self, place: Location) -> Register | None:
+        """The row of the register tables that a location belongs to, where there is one."""
+        unit = place.unit if place.region.units > 1 else place.entry
+        table = self.registers.get(place.region.name, ())
+        return next((register for register in table if register.unit == unit), None)
 
     def region(self, name: str) -> Region:
         """A region by its name; raises InputError with the names that exist."""

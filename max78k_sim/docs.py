@@ -103,8 +103,11 @@ def registers() -> list[str]:
             f"## {device.name}",
             "Names follow the User Guide's register index. Every register is 0 after a reset. Bits "
             "of no field have no known meaning; the simulator refuses them.",
-            *register_tables(device, "quadrant register", device.global_registers),
-            *register_tables(device, "layer register", device.layer_registers),
+            *(
+                part
+                for name, rows in device.registers.items()
+                for part in register_tables(device, name, rows)
+            ),
         )
     ]
 
@@ -120,7 +123,7 @@ def register_tables(device: Device, name: str, rows: Iterable[Register]) -> list
             (bit_range(field.low, field.width), f"`{field.name}`", field.meaning)
             for field in register.fields
         ]
-        parts.append(table(("bits", "field", "meaning"), cells))
+        parts.append(table(("bits", "field", "meaning"), cells) if cells else "No known bits.")
     return parts
 
 
@@ -128,7 +131,9 @@ def register_address(region: Region, register: Register) -> str:
     """The address of a register as a formula over quadrant and layer."""
     of_layer = region.units > 1
     base = region.address(0, *((register.unit, 0) if of_layer else (0, register.unit)))
-    text = f"0x{base:08x} + 0x{region.group_stride:x} * quadrant"
+    text = f"0x{base:08x}"
+    if region.groups > 1:
+        text += f" + 0x{region.group_stride:x} * quadrant"
     return f"{text} + {region.entry_stride} * layer" if of_layer else text
 
 

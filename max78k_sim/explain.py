@@ -20,8 +20,8 @@ from .registers import Register
 ALSO = "; also "
 TENSOR_REGIONS = ("kernel", "bias", "data")  # kinds of Placement
 REGISTER_REGIONS = (
-    "fifo register", "always-on register", "quadrant register", "layer register",
-    "stream register", "mlator",
+    "reset register", "clock register", "power register", "fifo register", "fast fifo register",
+    "always-on register", "quadrant register", "layer register", "stream register", "mlator",
 )  # fmt: skip
 
 
@@ -177,19 +177,9 @@ def describe_location(place: Location) -> str:
 # --- registers
 
 
-def find_register(chip: Device, place: Location) -> Register | None:
-    """The row of the chip's register tables, where it has one."""
-    tables = {
-        "layer register": (chip.layer_registers, place.unit),
-        "quadrant register": (chip.global_registers, place.entry),
-    }
-    table, unit = tables.get(place.region.name, ((), 0))
-    return next((register for register in table if register.unit == unit), None)
-
-
 def explain_register(plan: Plan | None, chip: Device, place: Location, word: int | None) -> str:
     """Name, owner, and the fields of the word there (the given one, or what the plan writes)."""
-    register = find_register(chip, place)
+    register = chip.register(place)
     region = place.region
     if register is not None:
         text = f"{region.name} {register.name} ({register.meaning})"

@@ -1,12 +1,13 @@
 """Machine: the accelerator, executed from registers and memories only.
 
 It never sees a network: a wrong register or a wrongly placed kernel gives a wrong output, as on
-the board.  Rules: registers.md sections 2 to 5, each proved against the golden cases.
+the board.  Rules: registers.md sections 2 to 5, each proved against the golden cases.  How a
+processor reaches registers and memories, and what an access does, is bus.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 
@@ -22,12 +23,8 @@ from .routine import INSTANCES, Flow, LayerTrace, Routine, Stores
 
 FIFOS = 4
 FAST_FIFO = 4  # its number, after the four others
-FAST_PORT = 4  # entry of the fast FIFO's data register
-FIRST_PORT = 2  # entry of FIFO 0's write port among the FIFO registers
-CONTROL_NOT_EMULATED = {
-    "one_shot": "one-shot mode",
+CONTROL_NOT_EMULATED = {  # while a run goes on
     "mlator": "mlator",
-    "packed_kernels": "packed kernel writes",
     "simple_1bit": "simple 1-bit weights",
     "global_pool": "global pooling",
     "global_big_data": "global CHW",
@@ -35,9 +32,10 @@ CONTROL_NOT_EMULATED = {
 
 
 class Machine:
-    """One accelerator: ``load`` a Program (or ``write`` registers yourself), ``run``, read.
+    """One accelerator: ``load`` a Program (or fill ``memory`` yourself), ``run``, read.
 
-    ``memory`` is the store; writing kernels there takes effect at the next run.
+    ``memory`` is the store; writing kernels there takes effect at the next run.  ``fifos`` are the
+    words that wait in each FIFO, as arrays in order of arrival.
     """
 
     def __init__(self, device: str | Device = "MAX78000"):
@@ -51,14 +49,9 @@ class Machine:
         self._routines: dict[tuple, Routine] = {}
         self._controls: dict[int, dict[str, int]] = {}
         self._control = self.device.region("quadrant register")
-        fifo = self.device.region("fifo register")
-        self._fifo_ports = {fifo.address(entry=FIRST_PORT + n): n for n in range(FIFOS)}
-        fast = self.device.region("fast fifo register")
-        self._fifo_ports[fast.address(entry=FAST_PORT)] = FAST_FIFO
         self.fifos: dict[int, list[np.ndarray]] = {
             n: [] for n in (*range(FIFOS), FAST_FIFO)
         }  # words
-        self._starts = {self._control.address(group): group for group in range(4)}
         units = {register.name: register.unit for register in self.device.layer_registers}
         self._stream_start = units["STRM0"]
 
@@ -69,25 +62,6 @@ class Machine:
             self.memory.write(write.address, write.words)
         self.program = program
 
-    def write(self, address: int, words) -> None:
-        """A bus write: stores, and starts the accelerator when CTRL says so."""
-        if address in self._fifo_ports:
-            self.fifos[self._fifo_ports[address]].append(
-                np.atleast_1d(np.asarray(words, np.uint32))
-            )
-            return
-        group = self._starts.get(address)
-        if group is None:
-            self.memory.write(address, words)
-            return
-        before = self._decode_control(int(self.memory.read(address)[0]))
-        self.memory.write(address, words)
-        control = self._decode_control(int(self.memory.read(address)[0]))
-        begins = control["enable"] and not before["enable"]
-        if begins and control["master_quadrant"] == group:
-            for _ in self.steps():
-                pass
-
     def run(self, sample: np.ndarray | None = None) -> np.ndarray:
         """One inference of the loaded Program.
 
@@ -96,7 +70,9 @@ class Machine:
         """
         program = self.prepare(sample)
         for write in program.start:
-            self.write(write.address, write.words)
+            self.memory.write(write.address, write.words)
+        for _ in self.steps():
+            pass
         return self.read_output(len(program.plan.layers) - 1)
 
     def prepare(self, sample: np.ndarray | None) -> Program:
@@ -117,12 +93,8 @@ class Machine:
         if not plan.network.fifo:
             placement.write(self.memory, plan.placement(0, "input"), sample)
             return
-        ports = {number: address for address, number in self._fifo_ports.items()}
         for number, words in fifo_words(plan.network, sample).items():
-            if plan.network.fast_fifo:
-                number = FAST_FIFO
-            self.fifos[number].clear()
-            self.write(ports[number], words)
+            self.fifos[FAST_FIFO if plan.network.fast_fifo else number] = [words]
 
     def read_output(self, layer: int | str) -> np.ndarray:
         """A layer's output as it lies in data memory now: [channel, row, column]."""
@@ -149,45 +121,67 @@ class Machine:
 
     def steps(self) -> Iterator[LayerTrace]:
         """Execute layer by layer, yielding each after its output was written."""
-        words = self.memory.arrays["quadrant register"][:, 0]
-        master = self._master()
-        control = self._decode_control(int(words[master, 0, 0]))
+        yield from self.execute()
+        self.finish()
+
+    def execute(self, layers: Container[int] | None = None) -> Iterator[LayerTrace]:
+        """Like ``steps``, without the interrupt at the end, and only some layers if given."""
+        master = self.master()
+        control = self.control(master)
         for field, name in CONTROL_NOT_EMULATED.items():
             if control[field]:
                 raise NotEmulated(f"{name} (CTRL.{field}) is not emulated yet")
-        if control["fifo"]:
-            if control["fifo_group"] and not control["fast_fifo"]:
-                raise NotEmulated("one FIFO for several quadrants (CTRL.fifo_group)")
-            self._take_from_fifos(master, bool(control["fast_fifo"]))
-        last = self.device.global_registers[2].decode(int(words[master, 2, 0]))["last_layer"]
+        if control["fifo"] and (layers is None or 0 in layers):
+            for number, quadrant in self.fifos_on(master).items():
+                self._take_from_fifo(master, number, quadrant)
+        last, streaming = self.last_layer(master), bool(control["streaming"])
         for layer in range(last + 1):
-            routine = self._routine(
-                layer, master, self._flow(layer, last, master, bool(control["streaming"]))
-            )
-            yield routine.execute(self.stores, bool(control["average_rounding"]))
-        for group, word in enumerate(words[:, 0, 0]):
-            if self._decode_control(int(word))["enable"]:
+            if layers is None or layer in layers:
+                routine = self._routine(layer, master, self._flow(layer, last, master, streaming))
+                yield routine.execute(self.stores, bool(control["average_rounding"]))
+
+    def finish(self) -> None:
+        """The end of a run: the interrupt is pending in every enabled quadrant."""
+        for group in range(self._control.groups):
+            if self.control(group)["enable"]:
                 self._set_control(group, interrupt=1)
         self.runs += 1
 
-    def _take_from_fifos(self, master: int, fast: bool) -> None:
-        """One frame of every FIFO that is on: into the stream, instance 0 of its quadrant."""
+    def last_layer(self, master: int) -> int:
+        """Index of the last layer that a run executes."""
+        word = int(self.memory.arrays["quadrant register"][master, 0, 2, 0])
+        return self.device.global_registers[2].decode(word)["last_layer"]
+
+    def frame_words(self, master: int) -> int:
+        """Words of a frame: what every FIFO that is on has to get before a run can end."""
         registers = self.memory.arrays["layer register"][master, :, 0, 0]
-        config = layer_config.decode(self.device, registers)
+        return layer_config.decode(self.device, registers).frame_words
+
+    def fifos_on(self, master: int) -> dict[int, int]:
+        """FIFOs that feed a run, and the quadrant that each feeds."""
+        control = self.control(master)
+        if control["fast_fifo"]:
+            return {FAST_FIFO: 0}
+        if control["fifo_group"]:
+            raise NotEmulated("one FIFO for several quadrants (CTRL.fifo_group)")
         word = int(self.memory.read(self.device.address("fifo register"))[0])
         enabled = self.device.fifo_registers[0].decode(word)["enable"]
-        on = {FAST_FIFO: 0} if fast else {n: n for n in range(FIFOS) if enabled >> n & 1}
+        return {number: number for number in range(FIFOS) if enabled >> number & 1}
+
+    def _take_from_fifo(self, master: int, number: int, quadrant: int) -> None:
+        """One frame into the stream, instance 0 of the FIFO's quadrant."""
+        registers = self.memory.arrays["layer register"][master, :, 0, 0]
+        config = layer_config.decode(self.device, registers)
         store = self.stores.bytes(True).view(np.uint32).reshape(INSTANCES, -1)
-        for number, quadrant in on.items():
-            waiting = np.concatenate([*self.fifos[number], np.zeros(0, np.uint32)])
-            frame, rest = np.split(waiting, [config.frame_words])
-            if len(frame) < config.frame_words:
-                raise InputError(
-                    f"FIFO {number} got {len(frame)} words; a frame has {config.frame_words}"
-                )
-            self.fifos[number] = [rest] if len(rest) else []
-            place = slice(config.read_word, config.read_word + len(frame))
-            store[quadrant * INSTANCES // FIFOS, place] = frame
+        waiting = np.concatenate([*self.fifos[number], np.zeros(0, np.uint32)])
+        frame, rest = np.split(waiting, [config.frame_words])
+        if len(frame) < config.frame_words:
+            raise InputError(
+                f"FIFO {number} got {len(frame)} words; a frame has {config.frame_words}"
+            )
+        self.fifos[number] = [rest] if len(rest) else []
+        place = slice(config.read_word, config.read_word + len(frame))
+        store[quadrant * INSTANCES // FIFOS, place] = frame
 
     def _flow(self, layer: int, last: int, master: int, streaming: bool) -> Flow:
         """Where a layer's data come from and go to: a layer with a stream start is streamed."""
@@ -201,17 +195,17 @@ class Machine:
         word = int(self.memory.read(address)[0])
         self.memory.write(address, self.device.global_registers[0].replace(word, **fields))
 
-    def _decode_control(self, word: int) -> dict[str, int]:
-        """Fields of a CTRL word; kept, because a run asks for the same few words."""
+    def control(self, group: int) -> dict[str, int]:
+        """Fields of a quadrant's CTRL; decodings are kept, because a run asks for the same few."""
+        word = int(self.memory.arrays["quadrant register"][group, 0, 0, 0])
         if word not in self._controls:
             self._controls[word] = self.device.global_registers[0].decode(word)
         return self._controls[word]
 
-    def _master(self) -> int:
+    def master(self) -> int:
         """The quadrant that starts the others: the one that CTRL names, in an enabled quadrant."""
-        controls = self.memory.arrays["quadrant register"][:, 0, 0, 0]
-        for group, word in enumerate(controls):
-            control = self._decode_control(int(word))
+        for group in range(self._control.groups):
+            control = self.control(group)
             if control["enable"] and control["master_quadrant"] == group:
                 return group
         raise InputError("no master quadrant is enabled: CTRL bit 0 set in quadrant CTRL[10:9]")

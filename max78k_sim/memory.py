@@ -32,6 +32,15 @@ class Memory:
         self._spans = sorted(span for row in device.regions for span in spans(row))
         self._starts = [span[0] for span in self._spans]
 
+    def find(self, address: int) -> tuple[str, int] | None:
+        """Region of a byte address, and index of its word in the flat array; None outside."""
+        first, end, name, start = self._spans[max(bisect_right(self._starts, address) - 1, 0)]
+        return (name, start + (address - first) // WORD) if first <= address < end else None
+
+    def view(self, region: str) -> memoryview:
+        """A region's words as one flat run that stays its store; unmasked, unversioned, fast."""
+        return self._flat[region].data
+
     def _slice(self, address: int, count: int) -> tuple[str, slice]:
         """Region and flat indices of a run; raises InputError with what is wrong."""
         if address % WORD:

@@ -190,7 +190,7 @@ def fifo_writes(plan: Plan) -> list[Write]:
         return []
     device = plan.device
     if plan.network.fast_fifo:
-        value = device.fifo_registers[1].encode({"threshold": FAST_FIFO_THRESHOLD})
+        value = device.fast_fifo_registers[0].encode({"threshold": FAST_FIFO_THRESHOLD})
         return [word(device.address("fast fifo register"), value, "fast FIFO control", "configure")]
     first = plan.network.layers[0]
     channels = range(min(4, first.in_channels))

@@ -16,16 +16,17 @@ from tests.conftest import ROOT
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
 LEVELS = (
     ("errors", "packing", "layer"),
-    ("registers", "pickles", "yaml_keys", "placement", "arithmetic"),
+    ("registers", "pickles", "yaml_keys", "placement", "arithmetic", "faults"),
     ("device", "torch_files", "yaml_reader", "engine"),
     ("devices", "memory", "rules", "layer_config", "checkpoint"),
-    ("network", "ops", "docs"),
-    ("kernel_layout", "data_layout", "layer_builder", "routine", "fifo"),
+    ("network", "ops", "docs", "kernel_port", "stale"),
+    ("kernel_layout", "data_layout", "layer_builder", "routine", "fifo", "power"),
     ("allocation",),
     ("layer_fields", "testing"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading",),
+    ("loading", "runner"),
+    ("bus",),
     ("verbs",),
     ("cli",),
 )

@@ -49,6 +49,18 @@ REGIONS = (
         "data", "data memory: four channels of one pixel in a word", 0x50400000,
         4, 0x400000, 4, 0x8000, "instance", 8192, 4, "word",
     ),
+    Region(
+        "reset register", "GCR.rst0: resets, also the accelerator's", 0x40000004,
+        1, 0, 1, 0, "block", 1, 4, "register",
+    ),
+    Region(
+        "clock register", "GCR.pclkdiv and GCR.pclkdis0: clock and clock gate", 0x40000018,
+        1, 0, 1, 0, "block", 2, 0xC, "register",
+    ),
+    Region(
+        "power register", "GCFR: power, isolation and reset of the quadrants", 0x40005800,
+        1, 0, 1, 0, "block", 4, 4, "register",
+    ),
 )  # fmt: skip
 
 LAYER_REGISTERS = (
@@ -186,7 +198,19 @@ GLOBAL_REGISTERS = (
         Field("last_layer", 0, 5, "index of the last layer"),
     )),
     Register("TEST", 3, "self test", (
-        Field("test", 0, 32, "memory self test and zeroing"),
+        Field("test_data", 0, 1, "test data memory; it is zero afterwards"),
+        Field("zero_data", 1, 1, "zero data memory"),
+        Field("test_kernel", 2, 1, "test kernel memory"),
+        Field("zero_kernel", 3, 1, "zero kernel memory"),
+        Field("test_line", 4, 1, "test the line buffers"),
+        Field("zero_line", 5, 1, "zero the line buffers"),
+        Field("test_bias", 6, 1, "test bias memory"),
+        Field("zero_bias", 7, 1, "zero bias memory"),
+        Field("failed", 14, 4, "data, kernel, line-buffer, bias test failed"),
+        Field("tested", 18, 4, "data, kernel, line-buffer, bias test done"),
+        Field("zeroed", 22, 4, "data, kernel, line buffers, bias zeroed"),
+        Field("tests_done", 27, 1, "every test that was asked for is done"),
+        Field("zeroing_done", 28, 1, "everything that was asked for is zeroed"),
     )),
 )  # fmt: skip
 
@@ -198,8 +222,42 @@ FIFO_REGISTERS = (
         Field("couple", 11, 1, "the FIFOs move together"),
         Field("enable", 12, 4, "bit i: FIFO i is on"),
     )),
-    Register("FAST_FIFO_CR", 1, "fast FIFO control", (
+    Register("FIFO_STAT", 1, "FIFO status", (
+        Field("full", 0, 4, "bit i: FIFO i is full"),
+        Field("empty", 4, 4, "bit i: FIFO i is empty"),
+    )),
+)  # fmt: skip
+
+FAST_FIFO_REGISTERS = (
+    Register("FAST_FIFO_CR", 0, "fast FIFO control", (
         Field("threshold", 4, 4, "words at which the core is told"),
+    )),
+    Register("FAST_FIFO_SR", 1, "fast FIFO status", (
+        Field("full", 1, 1, "full"),
+    )),
+    Register("FAST_FIFO_IE", 2, "fast FIFO interrupts", ()),
+    Register("FAST_FIFO_IS", 3, "fast FIFO interrupt flags", ()),
+)  # fmt: skip
+
+ALWAYS_ON_REGISTERS = (
+    Register("AON_CTRL", 0, "kernel memories while the rest sleeps", (
+        Field("deep_sleep", 8, 4, "bit q: kernel memory of quadrant q keeps its contents, asleep"),
+        Field("power_down", 12, 4, "bit q: kernel memory of quadrant q is off"),
+    )),
+)  # fmt: skip
+
+POWER_REGISTERS = (
+    Register("GCFR_REG0", 0, "power", (
+        Field("power", 0, 4, "bit q: quadrant q has power"),
+    )),
+    Register("GCFR_REG1", 1, "memory power", (
+        Field("memory", 0, 4, "bit q: the memories of quadrant q have power"),
+    )),
+    Register("GCFR_REG2", 2, "isolation", (
+        Field("isolate", 0, 4, "bit q: quadrant q is cut off from the bus"),
+    )),
+    Register("GCFR_REG3", 3, "reset", (
+        Field("reset", 0, 4, "bit q: quadrant q is held in reset"),
     )),
 )  # fmt: skip
 
@@ -209,6 +267,9 @@ MAX78000 = Device(
     layer_registers=LAYER_REGISTERS,
     global_registers=GLOBAL_REGISTERS,
     fifo_registers=FIFO_REGISTERS,
+    fast_fifo_registers=FAST_FIFO_REGISTERS,
+    always_on_registers=ALWAYS_ON_REGISTERS,
+    power_registers=POWER_REGISTERS,
     limits=Limits(
         layers=32,
         stream_layers=8,

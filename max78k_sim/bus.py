@@ -1,0 +1,343 @@
+"""Bus: the accelerator as a processor reaches it, one read or write at a time.
+
+``Machine`` turns registers and memories into outputs; what an access does before, between and
+after, is here and in what it is put together from: kernel_port (kernel words that commit), runner
+(start, FIFOs, end), power (what answers), stale, faults.  What is known of each behaviour, and from
+where: docs/bus.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import faults
+from .device import WORD, WORD_MASK
+from .errors import InputError, NotEmulated
+from .explain import explain
+from .faults import Fault
+from .kernel_port import KernelPort
+from .machine import FAST_FIFO, FIFOS, Machine
+from .power import Power
+from .runner import Runner
+from .stale import StaleRegisters
+
+WINDOW = (0x50000000, 0x51100000)  # the accelerator's part of the address space
+CONTROL, LAYER_COUNT, TEST = 0, 2, 3  # entries among the quadrant registers
+FIFO_STATUS, FIRST_PORT = 1, 2  # entries among the FIFO registers
+FAST_PORT, FAST_SPECIAL = 4, (1, 5)  # entries among the fast FIFO's; SPECIAL: status, DMA
+TESTED = ("data", "kernel", "line buffer", "bias")  # memories in the order of TEST's bits
+POWER_REGIONS = ("reset register", "clock register", "power register", "always-on register")
+PORTS = ("fifo register", "fast fifo register")
+MLATOR_WORDS = 4  # words of data memory behind one read of MLAT
+MOST_FAULTS = 1000  # that are kept
+
+
+class Bus:
+    """``read`` and ``write`` with the chip's behaviour; ``machine`` holds the contents.
+
+    ``on_fault``: "stop" raises IllegalAccess; "report" goes on; a function gets the Fault.
+    ``faults`` keeps the first of them.  Where it goes on, a write is dropped and a read gives 0;
+    but while running it is done, and a narrow read gives the bytes that lie there.
+
+    ``powered=False`` is the state after a chip reset: off until GCFR and GCR say otherwise.
+    ``timed=True``: a run goes on until ``runner.elapse`` has counted its accelerator cycles, or
+    ``runner.finish``; otherwise it ends with the write that starts it, or the last FIFO word.
+
+    ``program_counter`` (a function) is asked at a fault; ``on_interrupt`` is called when the
+    interrupt becomes pending; ``warnings`` are texts, each once.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        on_fault: str | faults.Policy = "stop",
+        powered: bool = True,
+        timed: bool = False,
+    ):
+        self.machine, self.device, self.memory = machine, machine.device, machine.memory
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+        self.program_counter: Callable[[], int] | None = None
+        self.on_interrupt: Callable[[], object] | None = None
+        self.kernels = KernelPort(self.memory)
+        self.power = Power(self.memory, self.kernels, powered)
+        self.stale = StaleRegisters(self.memory)
+        self.runner = Runner(machine, timed)
+        self.runner.on_end = self._ended
+        self._policy = faults.find_policy(on_fault)
+        self._views = {row.name: self.memory.view(row.name) for row in self.device.regions}
+        self._pointers = [0] * 4  # mlator of each quadrant: word of data memory
+        self._data_bits = self.device.region("data").unit_stride.bit_length() - 1
+        self._kernel_bits = self.device.region("kernel").unit_stride.bit_length() - 1
+        self._data: dict[int, memoryview] = {}  # instances that answer now, by upper address bits
+        self._kernel: dict[int, tuple[int, bool]] = {}  # so for processors: number, packed
+        self._open()
+
+    # --- what a processor does
+
+    def read(self, address: int, size: int = WORD) -> int:
+        """A read of 1, 2 or 4 bytes; unsigned."""
+        view = self._data.get(address >> self._data_bits)
+        if view is not None and size == WORD and not address % WORD:
+            return view[(address & (1 << self._data_bits) - 1) // WORD]
+        return self._read(address, size)
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """A write of 1, 2 or 4 bytes."""
+        if size == WORD and not address % WORD:
+            view = self._data.get(address >> self._data_bits)
+            if view is not None:
+                view[(address & (1 << self._data_bits) - 1) // WORD] = value & WORD_MASK
+                return
+            target = self._kernel.get(address >> self._kernel_bits)
+            if target is not None:
+                self._write_kernel(*target, address, value & WORD_MASK)
+                return
+        self._write(address, size, value)
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the interrupt is pending in any quadrant (CTRL.interrupt)."""
+        return any(self.machine.control(group)["interrupt"] for group in range(4))
+
+    def answers(self, address: int) -> bool:
+        """Whether an address is the bus's: the accelerator, its FIFOs, its power and clock."""
+        return WINDOW[0] <= address < WINDOW[1] or self.memory.find(address) is not None
+
+    # --- any other access than a whole word of data memory, or one written to kernel memory
+
+    def _read(self, address: int, size: int) -> int:
+        place = self._place(address, size, None)
+        if place is None:
+            return 0
+        region, index = place
+        if region in POWER_REGIONS:
+            word = self.power.words[region][index]
+        elif region == "mlator":
+            word = self._read_mlator(index)
+        elif region in PORTS:
+            word = self._read_port(region, index)
+        else:
+            word = self._views[region][index]
+        return word >> 8 * (address % WORD) & (1 << 8 * size) - 1
+
+    def _write(self, address: int, size: int, value: int) -> None:
+        place = self._place(address, size, value)
+        if place is None:
+            return
+        region, index = place
+        value &= (1 << 8 * size) - 1
+        register = self.device.register(self.device.locate(address))
+        if register is not None:
+            register.decode(value)  # raises for bits that the chip model does not know
+        if region == "kernel":
+            self._write_kernel(*self._processor(index), address, value, size)
+        elif region in POWER_REGIONS:
+            self._switch(region, index, value)
+        elif region == "quadrant register":
+            self._write_quadrant(*divmod(index, self.device.region(region).entries), value)
+        elif region in PORTS:
+            self._write_port(region, index, value)
+        elif region == "mlator":
+            raise NotEmulated(f"a write to 0x{address:08x}, which is only known to be read")
+        else:
+            if region == "layer register":
+                self.stale.wrote_layer(index)
+            self.memory.write(address, value)
+
+    def _place(self, address: int, size: int, value: int | None) -> tuple[str, int] | None:
+        """Region and word of an access that is to be done; None after a fault that prevents it."""
+        place = self.memory.find(address)
+        if place is None:
+            self._fault("unmapped", address, size, value)
+            return None
+        region, index = place
+        row = self.device.region(region)
+        group = index // (row.units * row.entries * row.words)
+        obstacle = None if region in POWER_REGIONS else self.power.obstacle(region, group)
+        if obstacle is None and size == WORD and address % WORD:
+            obstacle = "misaligned"
+        if obstacle is not None:
+            self._fault(obstacle, address, size, value, group)
+            return None
+        if self.runner.running and self._disturbs(region, index):
+            self._fault("running", address, size, value, group)
+        stream = region == "kernel" and value is not None and self._processor(index)[1]
+        if size != WORD and not (stream and size == 1):
+            self._fault("width", address, size, value, group)
+            return place if value is None and address % WORD + size <= WORD else None
+        return place
+
+    def _disturbs(self, region: str, index: int) -> bool:
+        """Whether an access in a run is one that the run may see, or that may see the run."""
+        if region == "quadrant register":
+            return index % self.device.region(region).entries != CONTROL
+        return region not in (*POWER_REGIONS, *PORTS)
+
+    def _fault(self, kind: str, address: int, size: int, value: int | None, group: int = 0) -> None:
+        """Say what was wrong with an access; returns if the policy is to go on."""
+        source = self.machine.program.plan if self.machine.program else self.device
+        try:
+            meaning = explain(source, address).partition(": ")[2]
+        except InputError:
+            meaning = f"in no memory of {self.device.name}"
+        counter = self.program_counter() if self.program_counter else None
+        reason = faults.KINDS[kind].format(group=group)
+        fault = Fault(kind, address, size, value, reason, meaning, counter)
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(fault)
+        self._policy(fault)
+
+    # --- kernel memory
+
+    def _processor(self, index: int) -> tuple[int, bool]:
+        """Processor of a word of kernel memory, and whether its quadrant takes packed kernels."""
+        region = self.device.region("kernel")
+        processor = index // (region.entries * region.words)
+        control = self.machine.control(processor // region.units)
+        return processor, bool(control["packed_kernels"])
+
+    def _write_kernel(
+        self, processor: int, packed: bool, address: int, value: int, size: int = WORD
+    ) -> None:
+        offset = address & (1 << self._kernel_bits) - 1
+        if size < WORD:
+            self.kernels.begin(processor, offset, value)
+        elif packed:
+            self.kernels.write_packed(processor, value)
+        else:
+            self.kernels.write_unpacked(processor, offset, value)
+
+    def _open(self) -> None:
+        """What the quick paths of ``read`` and ``write`` may reach; nothing while running."""
+        self._data, self._kernel = {}, {}
+        if self.runner.running:
+            return
+        data, kernel = self.device.region("data"), self.device.region("kernel")
+        for group in range(4):
+            if not self.power.obstacle("data", group):
+                for unit in range(data.units):
+                    first = (group * data.units + unit) * data.entries
+                    upper = data.address(group, unit) >> self._data_bits
+                    self._data[upper] = self._views["data"][first : first + data.entries]
+            if not self.power.obstacle("kernel", group):
+                packed = bool(self.machine.control(group)["packed_kernels"])
+                for unit in range(kernel.units):
+                    upper = kernel.address(group, unit) >> self._kernel_bits
+                    self._kernel[upper] = group * kernel.units + unit, packed
+
+    # --- registers
+
+    def _switch(self, region: str, entry: int, value: int) -> None:
+        """Power, clock or reset; what loses its registers ends its run."""
+        if self.power.write(region, entry, value):
+            self.runner.abort()
+        self._open()
+
+    def _write_quadrant(self, group: int, entry: int, value: int) -> None:
+        address = self.device.address("quadrant register", group, 0, entry)
+        if entry == CONTROL:
+            self._write_control(group, address, value)
+            return
+        if entry == LAYER_COUNT:
+            self.stale.wrote_layer_count()
+        elif entry == TEST:
+            value = self._test(group, value)
+        self.memory.write(address, value)
+
+    def _write_control(self, group: int, address: int, value: int) -> None:
+        """CTRL: keeps the interrupt unless cleared, loads mlator's pointer, starts and stops."""
+        register, before = self.device.global_registers[CONTROL], self.machine.control(group)
+        pending = register.decode(value)["interrupt"] & before["interrupt"]
+        self.memory.write(address, register.replace(value, interrupt=pending))
+        after = self.machine.control(group)
+        if after["packed_kernels"] != before["packed_kernels"]:
+            self._open()
+        if after["mlator"] and not before["mlator"]:
+            self._load_pointer(group)
+        runner = self.runner
+        if after["enable"] and not before["enable"] and after["master_quadrant"] == group:
+            self._start(group)
+        elif runner.running and group == runner.master and not after["enable"]:
+            runner.stop()
+
+    def _start(self, master: int) -> None:
+        """The start, if every enabled quadrant can run."""
+        enabled = [group for group in range(4) if self.machine.control(group)["enable"]]
+        address = self.device.address("quadrant register", master)
+        word = self._views["quadrant register"][master * 4]
+        for group in enabled:
+            clock = self.machine.control(group)["clock"]
+            obstacle = self.power.obstacle("kernel", group) or (None if clock else "not started")
+            if obstacle is not None:
+                self._fault(obstacle, address, WORD, word, group)
+                return
+        warning = self.stale.warning(enabled, self.machine.last_layer(master) + 1)
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
+        self.runner.start(master)
+        self._open()
+
+    def _ended(self) -> None:
+        self._open()
+        if self.on_interrupt is not None:
+            self.on_interrupt()
+
+    def _test(self, group: int, value: int) -> int:
+        """Self test and zeroing: done at once, never failing; the word to read back."""
+        register = self.device.global_registers[TEST]
+        fields = register.decode(value)
+        tested = zeroed = 0
+        for bit, name in enumerate(TESTED):
+            short = name.split()[0]
+            tested |= fields[f"test_{short}"] << bit
+            zeroed |= fields[f"zero_{short}"] << bit
+            if (tested | zeroed) >> bit & 1:
+                self.memory.arrays[name][group] = 0
+                self.memory.versions[name] += 1
+        flags = {"tests_done": tested != 0, "zeroing_done": zeroed != 0, "failed": 0}
+        return register.replace(value, tested=tested, zeroed=zeroed, **flags)
+
+    # --- FIFOs and mlator
+
+    def _read_port(self, region: str, entry: int) -> int:
+        """Status: never full; empty flags only between runs (in a run, words are taken at once)."""
+        if region == "fifo register" and entry == FIFO_STATUS and not self.runner.running:
+            words = self.runner.words
+            empty = sum(1 << number for number in range(FIFOS) if not words[number])
+            return self.device.fifo_registers[FIFO_STATUS].encode({"empty": empty})
+        return self._views[region][entry]
+
+    def _write_port(self, region: str, entry: int, value: int) -> None:
+        if region == "fifo register" and entry >= FIRST_PORT:
+            self.runner.push(entry - FIRST_PORT, value)
+        elif region == "fast fifo register" and entry == FAST_PORT:
+            self.runner.push(FAST_FIFO, value)
+        elif entry == FIFO_STATUS or entry in FAST_SPECIAL:
+            raise NotEmulated(f"a write to entry {entry} of the {region}s")
+        else:
+            self._views[region][entry] = value
+
+    def _load_pointer(self, group: int) -> None:
+        """CTRL.mlator went from 0 to 1: reads of MLAT begin at layer 0's write pointer."""
+        registers = {row.name: row for row in self.device.layer_registers}
+        words = self.memory.arrays["layer register"][group, :, 0, 0]
+        if words[registers["LCTL1"].unit]:
+            raise NotEmulated("mlator with an increment (LCTL1 of layer 0 is not 0)")
+        row = registers["WPTR_BASE"]
+        place = row.decode(int(words[row.unit]))
+        entries = self.device.region("data").entries
+        self._pointers[group] = place["write_instance"] * entries + place["write_word"]
+
+    def _read_mlator(self, group: int) -> int:
+        """Four successive bytes of one lane, packed into a word."""
+        control, first = self.machine.control(group), self._pointers[group]
+        if not control["mlator"]:
+            raise NotEmulated(f"MLAT of quadrant {group} is read while CTRL.mlator is 0")
+        words = self._views["data"][first : first + MLATOR_WORDS]
+        if len(words) < MLATOR_WORDS:
+            raise NotEmulated("mlator reads past the end of data memory")
+        self._pointers[group] = first + MLATOR_WORDS
+        shift = 8 * control["mlator_lane"]
+        return sum((word >> shift & 0xFF) << 8 * place for place, word in enumerate(words))
