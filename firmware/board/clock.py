@@ -13,7 +13,7 @@ SOURCES = {
     6: 32_768,  # ERTCO
     7: 0,  # external
 }
-NEVER = 1 << 62  # cycles
+NEVER = 1 << 58  # cycles
 
 
 class Clock:
