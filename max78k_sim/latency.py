@@ -7,12 +7,18 @@ two-dimensional networks, with the constant for start and interrupt, were within
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .allocation import Plan
+from .cycle_model import Work, cycles
 from .kernel_layout import kernel_shape
 from .layer_fields import timeslots
 from .network import Layer, Network
+from .packing import KERNEL_BYTES
+from .routine import Routine
 
 ACCELERATOR_HERTZ = 50_000_000  # the vendor's default: a 100 MHz clock, divided by 2
 PROCESSOR_HERTZ = 100_000_000  # Cortex-M4
@@ -46,71 +52,73 @@ def layer_cycles(network: Network, layer: Layer, kernel_start: int = 0) -> int:
     ``kernel_start``: the layer's first kernel word, which counts only where the element-wise
     operation comes before the pooling.
     """
-    passes = layer.in_passes[0]
-    window = layer.pool[0] * layer.pool[1]
-    if layer.pool_first:  # a cycle for every value read, one to store what came of it
-        padding, data, repeats = 2 * layer.operands, layer.operands * (window + 1), 1
-    else:
-        padding, data, repeats = 2, layer.operands * window + 1, passes
-    if layer.has_kernels:
-        cycles = convolution_cycles(network, layer, passes * padding, passes * data, repeats)
-        if not layer.pool_first and (passes > 1 or layer.operands > 1):
-            cycles += reread_pixels(layer) * kernel_start
-    else:
-        rows, columns = layer.pooled_size
-        twice = layer.out_passes[0] > 1 and window > 1
-        passes = 2 * passes - 1 if twice else passes
-        cycles = rows * columns * passes * (data + timeslots(layer))
-    return -(-3 * cycles // 2) if layer.streaming else cycles
+    return cycles(layer_work(network, layer, kernel_start))
 
 
-def convolution_cycles(
-    network: Network, layer: Layer, padding: int, data: int, repeats: int
-) -> int:
-    """Row by row: rows of padding, rows that fill the line buffer, rows that give output.
-
-    ``padding`` and ``data``: cycles to take in a pixel of either kind; a pixel that completes no
-    output takes one more.
-    """
-    hardware, kernel = layer.hardware, kernel_shape(network, layer)
-    double = 2 if hardware.op == "convtranspose2d" else 1
-    rows, columns = (double * size for size in hardware.pooled_size)
-    out_columns = columns if layer.flatten else hardware.out_size[1]
-    (row_pad, column_pad), (kernel_rows, kernel_columns) = hardware.padding, hardware.kernel_shape
-    outputs, passes = kernel.count // kernel.passes, layer.in_passes[0]
-
-    edges = column_pad * (padding + 1)
-    before, after = kernel_columns - 1 - column_pad, out_columns - column_pad
-
-    def taken(pixel: int) -> int:
-        """A row whose pixels give output, but for the first ones."""
-        inside = repeats * (before * (pixel + 1) + after * pixel)
-        return edges + inside + column_pad * padding
-
-    def filling(pixel: int) -> int:
-        """A row before there is any output."""
-        return 2 * edges + repeats * columns * (pixel + 1)
-
-    computing = passes * out_columns * outputs + (outputs if outputs * passes == 1 else 0)
-    fill_rows = kernel_rows - 1 - row_pad
-    flattening = layer.flatten and kernel.passes > network.device.limits.passes
-    return (
-        row_pad * filling(padding)
-        + fill_rows * filling(data)
-        + (rows - fill_rows) * (taken(data) + computing)
-        + row_pad * (taken(padding) + computing)
-        + flattening
+def layer_work(network: Network, layer: Layer, kernel_start: int = 0) -> Work:
+    """What a described layer does."""
+    hardware = layer.hardware
+    common: dict[str, Any] = {
+        "has_kernels": layer.has_kernels,
+        "passes": layer.in_passes[0],
+        "operands": layer.operands,
+        "window": layer.pool[0] * layer.pool[1],
+        "pool_first": layer.pool_first,
+        "streaming": layer.streaming,
+    }
+    if not layer.has_kernels:
+        return Work(
+            **common,
+            size=layer.pooled_size,
+            timeslots=timeslots(layer),
+            several_out_passes=layer.out_passes[0] > 1,
+        )
+    kernel = kernel_shape(network, layer)
+    return Work(
+        **common,
+        size=hardware.pooled_size,
+        double=hardware.op == "convtranspose2d",
+        padding=hardware.padding,
+        kernel=hardware.kernel_shape,
+        out_columns=hardware.pooled_size[1] if layer.flatten else hardware.out_size[1],
+        outputs=kernel.count // kernel.passes,
+        long_flatten=layer.flatten and kernel.passes > network.device.limits.passes,
+        kernel_start=kernel_start,
     )
 
 
-def reread_pixels(layer: Layer) -> int:
-    """Pixels on padded edges for which kernels are read again; see ``kernel_start``."""
-    rows, columns = layer.pooled_size
-    (row_pad, column_pad) = layer.hardware.padding
-    kernel_rows, kernel_columns = layer.hardware.kernel_shape
-    down = (rows + 2 * row_pad - kernel_columns + 1) * column_pad
-    across = (columns + 2 * column_pad - kernel_rows + 1) * row_pad
-    return down + across - row_pad * column_pad
+def routine_work(routine: Routine) -> Work:
+    """What a layer does that is known by its registers only; the same cycles as ``layer_work``.
+
+    Pixels of a flattening layer are passes here.  A ring buffer says that the layer streams.
+    """
+    config = routine.config
+    has_kernels = routine.operation.accumulate is not None
+    window = config.pool_window if config.pool else (1, 1)
+    strides = config.stride, 1 if config.conv1d else config.stride
+    rows, columns = (
+        (size - pixels) // stride + 1
+        for size, pixels, stride in zip(routine.in_size, window, strides, strict=True)
+    )
+    most = max(each.processors.bit_count() for each in routine.configs)
+    return Work(
+        has_kernels=has_kernels,
+        size=(rows, columns),
+        passes=config.passes,
+        operands=config.operand_count + 1 if config.eltwise else 1,
+        window=window[0] * window[1],
+        pool_first=bool(config.pool_first or not config.eltwise or not config.pool),
+        streaming=config.ring_words > 0,
+        timeslots=1 if has_kernels else (most * (4 if config.wide else 1) - 1) // 4 + 1,
+        several_out_passes=config.passes > 1,
+        double=bool(config.transpose),
+        padding=(config.row_pad, config.column_pad),
+        kernel=config.kernel_size,
+        out_columns=routine.size[1],
+        outputs=config.kernel_count // config.passes,
+        long_flatten=bool(config.flatten),
+        kernel_start=config.kernel_first // 8 * math.prod(config.kernel_size) // KERNEL_BYTES,
+    )
 
 
 def latency(source: Plan | Network) -> Latency:
@@ -121,6 +129,11 @@ def latency(source: Plan | Network) -> Latency:
             tuple(layer_cycles(source.network, layer, plan.kernel_start) for layer, plan in pairs)
         )
     return Latency(tuple(layer_cycles(source, layer) for layer in source.layers))
+
+
+def run_latency(routines: Iterable[Routine]) -> Latency:
+    """Cycles of a run that is known by its registers only."""
+    return Latency(tuple(cycles(routine_work(routine)) for routine in routines))
 
 
 def milliseconds(cycles: float, hertz: float = ACCELERATOR_HERTZ) -> float:

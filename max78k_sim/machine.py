@@ -134,11 +134,16 @@ class Machine:
         if control["fifo"] and (layers is None or 0 in layers):
             for number, quadrant in self.fifos_on(master).items():
                 self._take_from_fifo(master, number, quadrant)
-        last, streaming = self.last_layer(master), bool(control["streaming"])
+        for routine in self.routines(layers):
+            yield routine.execute(self.stores, bool(control["average_rounding"]))
+
+    def routines(self, layers: Container[int] | None = None) -> Iterator[Routine]:
+        """Every layer that a run executes (or some of them), as its registers say now."""
+        master = self.master()
+        last, streaming = self.last_layer(master), bool(self.control(master)["streaming"])
         for layer in range(last + 1):
             if layers is None or layer in layers:
-                routine = self._routine(layer, master, self._flow(layer, last, master, streaming))
-                yield routine.execute(self.stores, bool(control["average_rounding"]))
+                yield self._routine(layer, master, self._flow(layer, last, master, streaming))
 
     def finish(self) -> None:
         """The end of a run: the interrupt is pending in every enabled quadrant."""

@@ -93,14 +93,11 @@ class Runner:
             self._next_layer = 0
         for _ in self.machine.execute(layers):
             pass
-        self.remaining = self._cycles()
-        if not self.timed:
+        self.remaining = 0
+        if self.timed:
+            self.remaining = latency.run_latency(self.machine.routines(layers)).total
+        else:
             self.finish()
-
-    def _cycles(self) -> int:
-        """Of the run that was just computed."""
-        program = self.machine.program
-        return latency.latency(program.plan).total if self.timed and program else 0
 
     def elapse(self, cycles: int) -> None:
         """Let accelerator cycles pass; none pass while stopped or waiting for words."""

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 # Units of max78k_sim (files, or packages, which may import from themselves) from the lowest level
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
 LEVELS = (
-    ("errors", "packing", "layer"),
+    ("errors", "packing", "layer", "cycle_model"),
     ("registers", "pickles", "yaml_keys", "placement", "arithmetic", "faults"),
     ("device", "torch_files", "yaml_reader", "engine"),
     ("devices", "memory", "rules", "layer_config", "checkpoint"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from max78k_sim.allocation import allocate
-from max78k_sim.latency import OVERHEAD_CYCLES, latency, milliseconds
+from max78k_sim.latency import OVERHEAD_CYCLES, latency, milliseconds, run_latency
+from max78k_sim.machine import Machine
+from max78k_sim.program import compile_network
 from tests.conformance.cases import EXPECTED_COUNTS, Case, claimed_cases
 from tests.conftest import CASES, corpus
 
@@ -21,6 +23,18 @@ def estimates(case: Case) -> tuple[list[int], list[int]]:
 def test_cycles_of_committed_cases(case):
     found, expected = estimates(case)
     assert found == expected
+
+
+@pytest.mark.parametrize("case", claimed_cases(CASES), ids=lambda case: case.name)
+def test_cycles_from_registers(case):
+    """The same, from what a program wrote."""
+    network, machine = case.network(), Machine()
+    machine.load(compile_network(network))
+    for write in machine.prepare(case.sample).start:
+        machine.memory.write(write.address, write.words)
+    found = run_latency(machine.routines()).layers
+    for layer, cycles, expected in zip(network.layers, found, latency(network).layers, strict=True):
+        assert cycles == expected, layer
 
 
 @pytest.mark.corpus
