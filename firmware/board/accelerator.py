@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from max78k_sim.bus import Bus
+from max78k_sim.latency import OVERHEAD_CYCLES
 from max78k_sim.machine import Machine
 
 from .clock import Clock
 from .interrupts import Interrupts
-from .timing import run_cycles
 
 BASE, SIZE = 0x5000_0000, 0x120_0000
 LINE = 101  # interrupt line: exception 117
@@ -56,12 +56,12 @@ class Accelerator:
                 self.clock.schedule(EVENT, None, self._end)
             return
         if self._ends is None:
-            runner.remaining = run_cycles(self.bus.machine, runner.master)
-            self.cycles += runner.remaining
+            self.cycles += runner.remaining + OVERHEAD_CYCLES
             self.runs += 1
             source, divider = self.bus.power.clock
             hertz = (INTERNAL_HERTZ if source else self.clock.hertz // 2) // divider
-            self._ends = self.clock.cycles() + runner.remaining * self.clock.hertz // hertz
+            taken = (runner.remaining + OVERHEAD_CYCLES) * self.clock.hertz // hertz
+            self._ends = self.clock.cycles() + taken
             self.clock.schedule(EVENT, self._ends, self._end)
 
     def _end(self) -> None:
