@@ -202,6 +202,12 @@ class Board:
             if reason:
                 return self._result(reason)
 
+    def step(self) -> str:
+        """One instruction (with the exception that is due before it); why a run would stop."""
+        self._asked, self._last_cycle = "", NEVER
+        self.cpu.ledger[hooks.LIMIT] = UNLIMITED
+        return self._go_on(1)
+
     @staticmethod
     def _plain(error: Max78kError) -> bool:
         """The error's class takes just a message."""
@@ -211,7 +217,7 @@ class Board:
         """A message with the place in the program."""
         return f"{self.image.describe(self.pc)}: {message}"
 
-    def _go_on(self) -> str:
+    def _go_on(self, count: int = 0) -> str:
         """One stretch: due events, an exception, then instructions; why to stop, or ""."""
         self.clock.run_due()
         exception = self.interrupts.chosen()
@@ -223,7 +229,7 @@ class Board:
             self._slice = min(2 * self._slice, LONGEST_SLICE)
         else:
             self._slice = MASKED_SLICE
-        stop = self.cpu.run(deadline)
+        stop = self.cpu.run(deadline, count)
         if self._asked:
             return self._asked
         if self.system.reset_requested:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import hooks
@@ -37,6 +38,7 @@ class Interrupts:
     active: list[int] = field(default_factory=list)
     lines: set[int] = field(default_factory=set)  # exceptions whose source is asserted
     priorities: dict[int, int] = field(default_factory=dict)
+    on_enter: Callable[[int], object] = lambda exception: None
 
     def line(self, number: int, asserted: bool) -> None:
         """A peripheral's interrupt line (its number there, without the 16) goes up or down."""
@@ -115,6 +117,7 @@ class Interrupts:
         cpu.set("lr", link)
         self.pending.discard(exception)
         self.active.append(exception)
+        self.on_enter(exception)
         cpu.ledger[hooks.FLOAT_USED] = 0
         cpu.spend(ENTRY_CYCLES)
         cpu.jump(struct.unpack("<I", cpu.read(self.vectors + 4 * exception, 4))[0])
