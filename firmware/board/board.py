@@ -1,11 +1,11 @@
 """Board: load a program, run it from reset, look at everything.
 
-    board = Board("build/mnist.elf")
-    result = board.run(seconds=5)
-    assert result.verdict == "pass"
-    board.memory[0x20000000:0x20000010]         # bytes
-    board.array("ml_data", "int32")              # a variable
-    board.on("cnn_start", lambda board: print(board.cycles))
+board = Board("build/mnist.elf")
+result = board.run(seconds=5)
+assert result.verdict == "pass"
+board.memory[0x20000000:0x20000010]         # bytes
+board.array("ml_data", "int32")              # a variable
+board.on("cnn_start", lambda board: print(board.cycles))
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from max78k_sim.errors import InputError, Max78kError
+from max78k_sim.faults import IllegalAccess
 
 from . import hooks
 from .accelerator import Accelerator
@@ -32,8 +33,6 @@ from .system import SystemRegisters
 
 FLASH = 0x1000_0000
 UARTS = ("UART0", "UART1", "UART2", "UART3")
-MASKED_SLICE = 20  # cycles to run on while an exception waits that is masked; doubles
-LONGEST_SLICE = 20_000
 UNLIMITED = 1 << 62
 
 
@@ -63,7 +62,6 @@ class Board:
             self.devices.peripherals[name].listeners.append(self._sent)
         self._until = ""
         self._last_cycle = NEVER
-        self._slice = MASKED_SLICE
         self._asked = ""
         self._load()
 
@@ -195,10 +193,10 @@ class Board:
                 return self._result("cycles" if self.cycles >= last else "seconds")
             try:
                 reason = self._go_on()
-            except FirmwareError as error:
+            except (FirmwareError, IllegalAccess) as error:
                 raise FirmwareError(self._located(error.message)) from None
             except Max78kError as error:
-                raise type(error)(self._located(error.message)) if self._plain(error) else error
+                raise type(error)(self._located(error.message)) from None
             if reason:
                 return self._result(reason)
 
@@ -207,11 +205,6 @@ class Board:
         self._asked, self._last_cycle = "", NEVER
         self.cpu.ledger[hooks.LIMIT] = UNLIMITED
         return self._go_on(1)
-
-    @staticmethod
-    def _plain(error: Max78kError) -> bool:
-        """The error's class takes just a message."""
-        return type(error).__init__ is Max78kError.__init__
 
     def _located(self, message: str) -> str:
         """A message with the place in the program."""
@@ -224,11 +217,7 @@ class Board:
         if exception is not None:
             self.interrupts.enter(exception)
         deadline = min(self.clock.next_event(), self._last_cycle)
-        if self.interrupts.masked():
-            deadline = min(deadline, self.cycles + self._slice)
-            self._slice = min(2 * self._slice, LONGEST_SLICE)
-        else:
-            self._slice = MASKED_SLICE
+        self.cpu.ledger[hooks.MASKED] = int(self.interrupts.masked())
         stop = self.cpu.run(deadline, count)
         if self._asked:
             return self._asked

@@ -184,7 +184,8 @@ class Cpu:
             try:
                 self.engine.emu_start(pc | 1, NOWHERE, count=count)
             except unicorn.UcError as error:
-                self._fault = self._fault or str(error)
+                illegal = error.errno == unicorn.UC_ERR_INSN_INVALID
+                self._fault = self._fault or (NO_INSTRUCTION if illegal else str(error))
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
@@ -231,6 +232,7 @@ class Cpu:
         cost = self.costs.block(address, self.read(address, size))
         entry = hooks.KNOWN | cost.fifths | cost.instructions << hooks.COST_BITS
         entry |= hooks.USES_FLOAT * cost.uses_float | hooks.ENDLESS * cost.endless
+        entry |= hooks.UNMASKS * cost.unmasks
         self.ledger[hooks.TABLE + hooks.slot_of(address)] = entry
         new = [access for access in cost.aligned if access.address not in self._aligned]
         for access in new:
@@ -239,9 +241,7 @@ class Cpu:
             row[hooks.ALIGNED_OFFSET] = access.offset
             self._aligned[access.address] = (access, row)
             begin = access.address
-            hooks.install(
-                self.engine, unicorn.UC_HOOK_CODE, hooks.on_aligned, row, begin, begin
-            )
+            hooks.install(self.engine, unicorn.UC_HOOK_CODE, hooks.on_aligned, row, begin, begin)
         if new:
             self.engine.ctl_remove_cache(address, address + size)
 
@@ -250,8 +250,8 @@ class Cpu:
         engine.emu_stop()
 
     def _on_invalid(self, engine, kind: int, address: int, size: int, value: int, _) -> bool:
-        what = INVALID.get(kind, "accesses")
-        self._fault = f"{what} 0x{address & 0xFFFFFFFF:08x} ({size} bytes)"
+        what = INVALID.get(kind, "accesses {}")
+        self._fault = what.format(f"0x{address & 0xFFFFFFFF:08x} ({size} bytes)")
         return False
 
     def hook(self, address: int, action: Callable[[], None]) -> int:
@@ -288,13 +288,13 @@ class Cpu:
 
 
 ALIASES = {"fp": "r11", "ip": "r12", "sl": "r10", "sb": "r9"}
+NO_INSTRUCTION = "runs an instruction that the Cortex-M4 does not have"
 INVALID = {
-    unicorn.UC_MEM_READ_UNMAPPED: "reads from",
-    unicorn.UC_MEM_WRITE_UNMAPPED: "writes to",
-    unicorn.UC_MEM_FETCH_UNMAPPED: "runs code at",
-    unicorn.UC_MEM_WRITE_PROT: "writes to read-only",
-    unicorn.UC_MEM_READ_PROT: "reads from protected",
-    unicorn.UC_MEM_FETCH_PROT: "runs code at protected",
+    unicorn.UC_MEM_READ_UNMAPPED: "reads {}, where nothing is",
+    unicorn.UC_MEM_WRITE_UNMAPPED: "writes {}, where nothing is",
+    unicorn.UC_MEM_FETCH_UNMAPPED: "runs on at {}, where nothing is",
+    unicorn.UC_MEM_WRITE_PROT: "writes {}, which is flash or ROM: only the flash controller may",
+    unicorn.UC_MEM_FETCH_PROT: "runs on at {}, which holds no code",
 }
 
 

@@ -42,6 +42,7 @@ class BlockCost:
     fifths: int
     uses_float: bool
     endless: bool  # a branch to itself
+    unmasks: bool  # changes what holds exceptions back; such an instruction ends its block
     aligned: tuple[AlignedAccess, ...]
 
 
@@ -63,7 +64,7 @@ class CostModel:
     def block(self, address: int, code: bytes) -> BlockCost:
         """Cost of the instructions in ``code``."""
         count = cycles = 0
-        after_load = uses_float = False
+        after_load = uses_float = unmasks = False
         aligned = []
         for instruction in self._engine.disasm(code, address):
             name = instruction.mnemonic.split(".")[0]
@@ -72,13 +73,14 @@ class CostModel:
             after_load = loads
             count += 1
             uses_float |= name.startswith("v")
+            unmasks |= name.startswith(("cps", "msr"))
             access = _aligned(name, instruction)
             if access is not None:
                 aligned.append(access)
         if not count:  # capstone does not know it; the processor may
             count = cycles = max(len(code) // 2, 1)
         endless = code in (SELF_BRANCH, LONG_SELF_CALL)
-        return BlockCost(count, cycles * FIFTHS, uses_float, endless, tuple(aligned))
+        return BlockCost(count, cycles * FIFTHS, uses_float, endless, unmasks, tuple(aligned))
 
     def lines(self, address: int, code: bytes) -> list[tuple[int, str]]:
         """(address, text) of every instruction."""

@@ -132,15 +132,17 @@ class Devices:
         if self._polls < POLLS:
             return value
         clock = self.services.clock
-        target = min(clock.next_event(), self.limit())
+        target = clock.next_event()
         if moves:
             target = min(target, clock.cycles() + POLL_STEP)
         if target < NEVER:
-            self.cpu.spend(max(target - clock.cycles(), 0))
+            self.cpu.spend(max(min(target, self.limit()) - clock.cycles(), 0))
             self.cpu.attend()
         elif self._polls >= HOPELESS:
-            name = self.name(address)
-            raise FirmwareError(f"waits for {name} (0x{value:x}), which nothing here will change")
+            raise FirmwareError(
+                f"waits for {self.name(address)}, which reads 0x{value:x} and which nothing that "
+                "is modelled will change"
+            )
         return value
 
     def name(self, address: int) -> str:

@@ -25,6 +25,7 @@ FLOAT_ON = 7  # CPACR gives access to the FPU
 FLOAT_USED = 8  # a block with float instructions ran: the frame of an exception is the long one
 RESUMING = 9  # the next block is the rest of one that was counted
 LIMIT = 10  # instructions
+MASKED = 11  # an exception waits that PRIMASK, BASEPRI or FAULTMASK holds back
 TABLE = 16  # then: one entry a slot (a halfword of code), then how often each ran
 # Where code may lie: (top bits of the address, mask of the rest, first slot).
 FLASH_SLOTS = 1 << 18
@@ -34,7 +35,7 @@ SLOTS = FLASH_SLOTS + SRAM_SLOTS + ROM_SLOTS
 LENGTH = TABLE + 2 * SLOTS
 # An entry of the table.
 COST_BITS, COUNT_BITS = 20, 12
-USES_FLOAT, ENDLESS, KNOWN = 1 << 32, 1 << 33, 1 << 34
+USES_FLOAT, ENDLESS, KNOWN, UNMASKS = 1 << 32, 1 << 33, 1 << 34, 1 << 35
 # Reasons.
 TIME, NEW_BLOCK, NO_FLOAT, LOOP, TOO_MANY, UNALIGNED = range(1, 7)
 
@@ -94,6 +95,8 @@ def on_block(engine, address, size, data):  # pragma: no cover - compiled
     ledger[INSTRUCTIONS] += (entry >> COST_BITS) & ((1 << COUNT_BITS) - 1)
     if (entry & USES_FLOAT) != 0:
         ledger[FLOAT_USED] = 1
+    if (entry & UNMASKS) != 0 and ledger[MASKED] != 0:
+        ledger[DEADLINE] = 0
     ledger[TABLE + SLOTS + slot] += 1
     ledger[END] = place + size
 

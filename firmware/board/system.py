@@ -19,7 +19,13 @@ ENABLE, DISABLE, SET_PENDING, CLEAR_PENDING, ACTIVE, PRIORITY = (
     0xE400,
 )
 BANK = 0x40  # bytes of a bank of one bit an interrupt
-CPU_ID, CONTROL_STATE, VECTORS, RESET_CONTROL, SYSTEM_CONTROL = 0xED00, 0xED04, 0xED08, 0xED0C, 0xED10
+CPU_ID, CONTROL_STATE, VECTORS, RESET_CONTROL, SYSTEM_CONTROL = (
+    0xED00,
+    0xED04,
+    0xED08,
+    0xED0C,
+    0xED10,
+)
 CONFIGURATION, HANDLER_PRIORITY, COPROCESSORS, TRIGGER = 0xED14, 0xED18, 0xED88, 0xEF00
 FLOAT_CONTEXT = 0xEF34
 CYCLE_CONTROL, CYCLE_COUNT, DEBUG_CONTROL = 0x1000, 0x1004, 0xEDFC
@@ -67,6 +73,10 @@ class SystemRegisters:
         if offset == CONTROL_STATE:
             return self._state()
         return self.words.get(offset, 0)
+
+    def stored(self, offset: int) -> int:
+        """What a write of less than a word leaves as it is."""
+        return self.words.get(offset, 0) if offset == TICK_CONTROL else self.read(offset)
 
     def write(self, offset: int, value: int) -> None:
         """Store a word and do what it asks for."""

@@ -102,7 +102,9 @@ class Recorder:
 
     def save(self, file: Path) -> None:
         """kind, size: uint8; address, value: uint32; and no words to check afterwards."""
-        kind, size, address, value = (list(part) for part in zip(*self.rows, strict=True)) or [[]] * 4
+        kind, size, address, value = (list(part) for part in zip(*self.rows, strict=True)) or [
+            []
+        ] * 4
         empty = np.zeros(0, np.uint32)
         np.savez_compressed(
             file,

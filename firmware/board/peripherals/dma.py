@@ -3,8 +3,8 @@
 from .registers import Registers
 
 INTERRUPT_ENABLE, INTERRUPT_FLAGS, FIRST, STRIDE, CHANNELS = 0x000, 0x004, 0x100, 0x20, 4
-CONTROL, STATUS, SOURCE, DESTINATION, COUNT, SOURCE_RELOAD, DESTINATION_RELOAD, COUNT_RELOAD = range(
-    0x00, 0x20, 4
+CONTROL, STATUS, SOURCE, DESTINATION, COUNT, SOURCE_RELOAD, DESTINATION_RELOAD, COUNT_RELOAD = (
+    range(0x00, 0x20, 4)
 )
 ENABLED, RELOADS, REQUEST, REQUEST_MASK = 1, 2, 4, 0x3F
 SOURCE_MOVES, DESTINATION_MOVES = 1 << 18, 1 << 22
@@ -75,4 +75,6 @@ class Model(Registers):
 
     def _line(self, channel: int) -> None:
         enabled = self.words.get(INTERRUPT_ENABLE, 0) >> channel & 1
-        self.services.interrupts.line(self.row.line + channel, bool(enabled and self._asks(channel)))
+        self.services.interrupts.line(
+            self.row.line + channel, bool(enabled and self._asks(channel))
+        )
