@@ -32,7 +32,6 @@ from .result import FirmwareError, Result
 from .system import SystemRegisters
 
 FLASH = 0x1000_0000
-UARTS = ("UART0", "UART1", "UART2", "UART3")
 UNLIMITED = 1 << 62
 
 
@@ -58,8 +57,8 @@ class Board:
         self.devices = Devices(self.cpu, services, self.system, self.accelerator)
         self.devices.limit = lambda: self._last_cycle
         self.sent = bytearray()  # by all serial ports
-        for name in UARTS:
-            self.devices.peripherals[name].listeners.append(self._sent)
+        for port in self.devices.ports.values():
+            port.listeners.append(self._sent)
         self._until = ""
         self._last_cycle = NEVER
         self._asked = ""
@@ -150,7 +149,7 @@ class Board:
 
     def send(self, data: bytes, port: str = "UART0") -> None:
         """Let a serial port receive bytes."""
-        self.devices.peripherals[port].receive(data)
+        self.devices.ports[port].receive(data)
 
     def warn(self, text: str) -> None:
         """Keep a sentence, with the place in the program, once."""

@@ -27,6 +27,8 @@ MEMORIES = (
     ("SRAM", 0x2000_0000, 128 << 10),
 )
 WRITABLE = ("SRAM",)
+SRAM = (0x2000_0000, 0x2002_0000)
+PAGE = 1 << 10  # bytes: of unicorn's Cortex-M
 ERASED = b"\xff"
 NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr", "msp", "psp", "control")
 MASKS = ("primask", "basepri", "faultmask", "ipsr")
@@ -74,9 +76,11 @@ class Cpu:
             self.engine.mem_map(base, size, protection(name))
             if name != "SRAM":
                 self.engine.mem_write(base, ERASED * size)
+        self._code_pages: set[int] = set()
+        self.engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
+        self.engine.hook_add(unicorn.UC_HOOK_TLB_FILL, self._on_page)
         hooks.install(self.engine, unicorn.UC_HOOK_BLOCK, hooks.on_block, self.ledger)
         self.engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
-        self.engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
 
     # registers and memory
 
@@ -184,11 +188,10 @@ class Cpu:
             try:
                 self.engine.emu_start(pc | 1, NOWHERE, count=count)
             except unicorn.UcError as error:
-                illegal = error.errno == unicorn.UC_ERR_INSN_INVALID
-                self._fault = self._fault or (NO_INSTRUCTION if illegal else str(error))
+                self._fault = self._describe(error)
             if self.error is not None:
-                error, self.error = self.error, None
-                raise error
+                raised, self.error = self.error, None
+                raise raised
             if ledger[hooks.WHY] == hooks.NEW_BLOCK:
                 self._learn(int(ledger[hooks.WHERE]), int(ledger[hooks.SIZE]))
                 continue
@@ -237,7 +240,7 @@ class Cpu:
         new = [access for access in cost.aligned if access.address not in self._aligned]
         for access in new:
             row = np.zeros(hooks.ALIGNED_LENGTH, np.int64)
-            row[hooks.ALIGNED_REGISTER] = REGISTERS[ALIASES.get(access.base, access.base)]
+            row[hooks.ALIGNED_REGISTER] = REGISTERS[access.base]
             row[hooks.ALIGNED_OFFSET] = access.offset
             self._aligned[access.address] = (access, row)
             begin = access.address
@@ -249,12 +252,33 @@ class Cpu:
         self._exception = number
         engine.emu_stop()
 
-    def _on_invalid(self, engine, kind: int, address: int, size: int, value: int, _) -> bool:
-        what = INVALID.get(kind, "accesses {}")
-        self._fault = what.format(f"0x{address & 0xFFFFFFFF:08x} ({size} bytes)")
-        return False
+    def _describe(self, error: unicorn.UcError) -> str:
+        """What an error of the engine means.
 
-    def hook(self, address: int, action: Callable[[], None]) -> int:
+        The address is worked out from the instruction: a hook that gets it makes every access slow.
+        """
+        what = ERRORS.get(error.errno)
+        if what is None or "{}" not in what:
+            return what or str(error)
+        pc = self.pc
+        if error.errno in FETCHES:
+            return what.format(f"0x{pc:08x}")
+        address = self.costs.accessed(pc, self.read(pc, 4), self.get)
+        return what.format("memory" if address is None else f"0x{address:08x}")
+
+    def _on_page(self, engine, address: int, access: int, entry, _) -> bool:
+        """Let unicorn reach a page; SRAM without code as data only: stores are then 10 times faster
+        (unicorn looks for code to translate again at every store to a page that may hold some).
+        """
+        page = address & ~(PAGE - 1)
+        if access == unicorn.UC_MEM_FETCH:
+            self._code_pages.add(page)
+        data = SRAM[0] <= page < SRAM[1] and page not in self._code_pages
+        entry.paddr = page
+        entry.perms = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE if data else unicorn.UC_PROT_ALL
+        return True
+
+    def hook(self, address: int, action: Callable[[], object]) -> int:
         """Call ``action`` whenever the instruction at an address is about to run."""
 
         def called(engine, address, size, _):
@@ -287,15 +311,15 @@ class Cpu:
         return found
 
 
-ALIASES = {"fp": "r11", "ip": "r12", "sl": "r10", "sb": "r9"}
-NO_INSTRUCTION = "runs an instruction that the Cortex-M4 does not have"
-INVALID = {
-    unicorn.UC_MEM_READ_UNMAPPED: "reads {}, where nothing is",
-    unicorn.UC_MEM_WRITE_UNMAPPED: "writes {}, where nothing is",
-    unicorn.UC_MEM_FETCH_UNMAPPED: "runs on at {}, where nothing is",
-    unicorn.UC_MEM_WRITE_PROT: "writes {}, which is flash or ROM: only the flash controller may",
-    unicorn.UC_MEM_FETCH_PROT: "runs on at {}, which holds no code",
+ERRORS = {
+    unicorn.UC_ERR_INSN_INVALID: "runs an instruction that the Cortex-M4 does not have",
+    unicorn.UC_ERR_READ_UNMAPPED: "reads {}, where nothing is",
+    unicorn.UC_ERR_WRITE_UNMAPPED: "writes {}, where nothing is",
+    unicorn.UC_ERR_FETCH_UNMAPPED: "runs on at {}, where nothing is",
+    unicorn.UC_ERR_WRITE_PROT: "writes {}, which is flash or ROM: only the flash controller may",
+    unicorn.UC_ERR_FETCH_PROT: "runs on at {}, which holds no code",
 }
+FETCHES = (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT)
 
 
 def protection(name: str) -> int:

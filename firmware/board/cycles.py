@@ -8,6 +8,7 @@ one program; wait states of the accelerator's memories and flash misses are not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from max78k_sim.errors import InputError
@@ -20,6 +21,7 @@ DOUBLE = ("ldrd", "strd")
 ALIGNED = (*DOUBLE, "ldm", "stm", "vldm", "vstm", "vldr", "vstr", "ldrex", "strex")
 SELF_BRANCH = b"\xfe\xe7"
 LONG_SELF_CALL = b"\xff\xf7\xfe\xff"  # bl to itself: where the SDK's start-up code ends
+ALIASES = {"fp": "r11", "ip": "r12", "sl": "r10", "sb": "r9"}
 NOT_BASES = ("sp", "pc")
 MEMORY = 3  # capstone's kind of an operand in brackets
 
@@ -82,6 +84,21 @@ class CostModel:
         endless = code in (SELF_BRANCH, LONG_SELF_CALL)
         return BlockCost(count, cycles * FIFTHS, uses_float, endless, unmasks, tuple(aligned))
 
+    def accessed(self, address: int, code: bytes, get: Callable[[str], int]) -> int | None:
+        """The memory address that the first instruction accesses; ``get`` gives registers."""
+        for instruction in self._engine.disasm(code, address, 1):
+            for operand in instruction.operands:
+                if operand.type == MEMORY:
+                    base = _register(instruction, operand.mem.base)
+                    start = address + 4 & ~3 if base == "pc" else get(base)
+                    if operand.mem.index:
+                        index = get(_register(instruction, operand.mem.index))
+                        start += index << operand.shift.value
+                    moved = 0 if instruction.post_index else operand.mem.disp
+                    return start + moved & 0xFFFFFFFF
+            return get(_register(instruction, instruction.operands[0].reg))
+        return None
+
     def lines(self, address: int, code: bytes) -> list[tuple[int, str]]:
         """(address, text) of every instruction."""
         return [
@@ -118,12 +135,18 @@ def _aligned(name: str, instruction) -> AlignedAccess | None:
     operands = instruction.operands
     for operand in operands:
         if operand.type == MEMORY:
-            base = instruction.reg_name(operand.mem.base)
+            base = _register(instruction, operand.mem.base)
             if base in NOT_BASES or operand.mem.index:
                 return None
             offset = 0 if instruction.post_index else operand.mem.disp
             return AlignedAccess(instruction.address, name, base, offset)
-    base = instruction.reg_name(operands[0].reg)
+    base = _register(instruction, operands[0].reg)
     if base in NOT_BASES:
         return None
     return AlignedAccess(instruction.address, name, base, 0)
+
+
+def _register(instruction, number: int) -> str:
+    """A register's plain name."""
+    name = instruction.reg_name(number)
+    return ALIASES.get(name, name)

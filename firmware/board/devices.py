@@ -8,6 +8,7 @@ from importlib import import_module
 from .accelerator import Accelerator
 from .clock import NEVER
 from .cpu import Cpu
+from .peripherals import uart
 from .peripherals.registers import Registers, Row, Services
 from .peripherals.table import ROWS
 from .result import FirmwareError
@@ -49,6 +50,11 @@ class Devices:
         self.cpu, self.services, self.system = cpu, services, system
         self.accelerator = accelerator
         self.peripherals = {row.name: build(row, services) for row in ROWS}
+        self.ports = {
+            name: device
+            for name, device in self.peripherals.items()
+            if isinstance(device, uart.Model)
+        }
         self._unknown = Unknown(Row("unknown", 0, 0), services)
         self._found: dict[int, tuple[Registers, int]] = {}
         self._last, self._value, self._polls = -1, 0, 0
@@ -95,13 +101,9 @@ class Devices:
         device, offset = self._find(word)
         if size < WORD:
             shift, mask = 8 * (address & 3), (1 << 8 * size) - 1
-            kept = 0 if device is self._uart(device) else device.stored(offset)
+            kept = 0 if isinstance(device, uart.Model) else device.stored(offset)
             value = kept & ~(mask << shift) | (value & mask) << shift
         device.write(offset, value & 0xFFFFFFFF)
-
-    def _uart(self, device):
-        """The device itself when narrow writes to it are whole ones: FIFOs of serial ports."""
-        return device if hasattr(device, "sent") else None
 
     def _find(self, address: int):
         """(who answers, offset there)."""

@@ -57,7 +57,7 @@ def slot_of(address: int) -> int:
 
 
 @cfunc(SIGNATURE, cache=True)
-def on_block(engine, address, size, data):  # pragma: no cover - compiled
+def on_block(engine, address, size, data):  # noqa: C901 - compiled: no calls
     """Count a block that is about to run, or stop before it."""
     ledger = carray(data, (LENGTH,), dtype=np.int64)
     place = np.int64(address)
@@ -106,10 +106,10 @@ ALIGNED_VALUE, ALIGNED_REGISTER, ALIGNED_OFFSET, ALIGNED_FAULT, ALIGNED_LENGTH =
 
 
 @cfunc(SIGNATURE, cache=True)
-def on_aligned(engine, address, size, data):  # pragma: no cover - compiled
+def on_aligned(engine, address, size, data):
     """Stop before an instruction whose base is not a multiple of 4; ``data``: one of its rows."""
     row = carray(data, (ALIGNED_LENGTH,), dtype=np.int64)
-    READ(engine, np.int32(row[ALIGNED_REGISTER]), data)
+    READ(engine, types.int32(row[ALIGNED_REGISTER]), data)
     if (row[ALIGNED_VALUE] + row[ALIGNED_OFFSET]) & 3:
         row[ALIGNED_FAULT] = 1
         STOP(engine)

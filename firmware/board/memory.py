@@ -33,7 +33,7 @@ class BoardMemory:
     def __setitem__(self, where: int | slice, value: int | bytes) -> None:
         if isinstance(where, slice):
             first, end = self._bounds(where)
-            data = bytes(value)  # type: ignore[arg-type]
+            data = bytes(value)
             if len(data) != end - first:
                 raise InputError(f"{len(data)} bytes for {end - first} of memory")
             self.write(first, data)

@@ -24,7 +24,7 @@ def connect(board: Board, where: str | None) -> str | None:
     if where == "pty":
         return _pseudo_terminal(board)
     try:
-        stream = Path(where).open("wb", buffering=0)
+        stream = Path(where).open("wb", buffering=0)  # noqa: SIM115 - open while the board is
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=where) from None
     attach(board, stream.write)
@@ -33,10 +33,8 @@ def connect(board: Board, where: str | None) -> str | None:
 
 def attach(board: Board, send) -> None:
     """Call ``send`` with everything that any port sends."""
-    for device in board.devices.peripherals.values():
-        listeners = getattr(device, "listeners", None)
-        if listeners is not None:
-            listeners.append(send)
+    for port in board.devices.ports.values():
+        port.listeners.append(send)
 
 
 def _standard_output(data: bytes) -> None:

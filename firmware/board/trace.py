@@ -102,16 +102,15 @@ class Recorder:
 
     def save(self, file: Path) -> None:
         """kind, size: uint8; address, value: uint32; and no words to check afterwards."""
-        kind, size, address, value = (list(part) for part in zip(*self.rows, strict=True)) or [
-            []
-        ] * 4
+        rows = np.array(self.rows, np.uint32).reshape(-1, 4)
+        kind, size, address, value = rows.T
         empty = np.zeros(0, np.uint32)
         np.savez_compressed(
             file,
-            kind=np.array(kind, np.uint8),
-            size=np.array(size, np.uint8),
-            address=np.array(address, np.uint32),
-            value=np.array(value, np.uint32),
+            kind=kind.astype(np.uint8),
+            size=size.astype(np.uint8),
+            address=address,
+            value=value,
             check_addr=empty,
             check_mask=empty,
             check_len=empty,

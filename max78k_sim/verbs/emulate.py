@@ -6,8 +6,10 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import TextIO
 
 from ..allocation import allocate
+from ..errors import InputError
 from .common import network_from, write_whole
 
 EXIT_FAILED = 1  # by the program's own verdict
@@ -92,12 +94,19 @@ def start_trace(board, options: Namespace):
     if options.trace is None:
         return None
     plan = allocate(network_from(options)) if options.config_file else None
-    if options.trace == "-":
-        stream = sys.stderr
-    else:
-        stream = Path(options.trace).open("w", encoding="utf-8")
+    stream = sys.stderr
+    if options.trace != "-":
+        stream = open_file(options.trace)
     Tracer(board, stream, plan)
     return stream
+
+
+def open_file(name: str) -> TextIO:
+    """A file to write lines to; InputError when it cannot be."""
+    try:
+        return Path(name).open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=name) from None
 
 
 def report(board, seconds: float) -> None:

@@ -12,21 +12,11 @@ import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
 COMPILER = "arm-none-eabi-gcc"
-OPTIONS = [
-    "-mcpu=cortex-m4",
-    "-mthumb",
-    "-mfpu=fpv4-sp-d16",
-    "-mfloat-abi=hard",
-    "-O2",
-    "-g",
-    "-std=gnu11",
-    "-Wall",
-    "-Werror",
-    "-ffreestanding",
-    "-fno-tree-loop-distribute-patterns",
-    "-nostdlib",
-    "-Wl,--build-id=none",
-]
+OPTIONS = (
+    *("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+    *("-O2", "-g", "-std=gnu11", "-Wall", "-Werror"),
+    *("-ffreestanding", "-fno-tree-loop-distribute-patterns", "-nostdlib"),
+)
 
 
 @cache

@@ -1,8 +1,8 @@
-"""The vendor SDK's CNN examples, unmodified: ``python -m tests.firmware.vendor_examples --sdk DIR``.
+"""``python -m tests.firmware.vendor_examples --sdk DIR``: the vendor's CNN examples.
 
-Each is copied to ``--work``, run by every route in ROUTES, and its own verdict is taken: a
-known-answer test, which the vendor ran on silicon.  The table goes into docs/conformance.md, with
-``--write``; a column that this run did not make is kept.
+Unmodified: each is copied to ``--work``, run by every route in ROUTES, and its own verdict is
+taken: a known-answer test, which the vendor ran on silicon.  With ``--write`` the table goes into
+docs/conformance.md; a column that this run did not make is kept.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ SOURCE_MOVES, DESTINATION_MOVES = 1 << 18, 1 << 22
 DISABLED_INTERRUPT, DONE_INTERRUPT = 1 << 30, 1 << 31
 RUNS, PENDING, DONE, RELOADED = 1, 2, 4, 8
 MEMORY_TO_MEMORY = 0
+FIRST_LINE = 28  # interrupt line of channel 0
 # request -> address of the FIFO that it feeds
 FIFOS = {0x24: 0x40042020, 0x25: 0x40043020, 0x2E: 0x40044020}
 
 
 class Model(Registers):
-    """The DMA controller; interrupt lines 28 to 31."""
+    """The DMA controller."""
 
     def read(self, offset: int) -> int:
         """A register."""
@@ -75,6 +76,4 @@ class Model(Registers):
 
     def _line(self, channel: int) -> None:
         enabled = self.words.get(INTERRUPT_ENABLE, 0) >> channel & 1
-        self.services.interrupts.line(
-            self.row.line + channel, bool(enabled and self._asks(channel))
-        )
+        self.services.interrupts.line(FIRST_LINE + channel, bool(enabled and self._asks(channel)))

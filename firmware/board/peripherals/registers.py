@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..clock import Clock
 from ..interrupts import Interrupts
@@ -23,14 +25,27 @@ class Row:
     flags: dict[int, int] = field(default_factory=dict)  # writing 1 clears
 
 
+class Master(Protocol):
+    """The board's memory for what reads and writes it beside the processor."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes of a memory."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store bytes."""
+
+    def store_word(self, address: int, value: int) -> None:
+        """Write a word as the processor does."""
+
+
 @dataclass
 class Services:
     """What a peripheral may use of the board."""
 
     clock: Clock
     interrupts: Interrupts
-    warn: object  # called with a sentence
-    memory: object  # read(address, size) and write(address, data), as a bus master
+    warn: Callable[[str], None]
+    memory: Master
 
 
 class Registers:

@@ -1,5 +1,7 @@
 """RTC: seconds and 1/4096 seconds since it was set; always ready, never busy."""
 
+from functools import partial
+
 from .registers import Registers
 
 SECONDS, SUBSECONDS, ALARM, SUBSECOND_ALARM, CONTROL = 0x00, 0x04, 0x08, 0x0C, 0x10
@@ -48,17 +50,16 @@ class Model(Registers):
     def _schedule(self) -> None:
         """Set the events of both alarms."""
         control, clock = self.words.get(CONTROL, 0), self.services.clock
-        waits = {"alarm": None, "subsecond": None}
+        waits: dict[str, int] = {}
         if control & ENABLED and control & ALARM_ENABLE:
             waits["alarm"] = self.words.get(ALARM, 0) * TICKS - self._ticks()
         if control & ENABLED and control & SUBSECOND_ENABLE:
             waits["subsecond"] = SUBSECOND_TOP - self.words.get(SUBSECOND_ALARM, 0)
         for key, flag in (("alarm", ALARM_FLAG), ("subsecond", SUBSECOND_FLAG)):
-            ticks = waits[key]
-            cycle = None
-            if ticks is not None and ticks > 0:
+            ticks, cycle = waits.get(key, 0), None
+            if ticks > 0:
                 cycle = clock.cycles() + ticks * clock.hertz // TICKS
-            clock.schedule((self.row.name, key), cycle, lambda flag=flag: self._alarm(flag))
+            clock.schedule((self.row.name, key), cycle, partial(self._alarm, flag))
 
     def _alarm(self, flag: int) -> None:
         self.words[CONTROL] = self.words.get(CONTROL, 0) | flag
