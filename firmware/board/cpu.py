@@ -60,7 +60,7 @@ class Cpu:
     """Registers and memories of one processor, and ``run`` until something wants attention."""
 
     def __init__(self):
-        self.engine = unicorn.Uc(
+        self.engine: Any = unicorn.Uc(
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
         )
         self.engine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from max78k_sim.errors import InputError
@@ -16,15 +16,18 @@ POLL_SECONDS = 0.001  # on the chip, between looks at what was typed
 EVENT = "terminal"
 
 
-def connect(board: Board, where: str | None) -> str | None:
-    """Send the ports' text somewhere; gives the name of a pseudo-terminal that was made."""
+def connect(board: Board, where: str | None, opened: ExitStack) -> str | None:
+    """Send the ports' text somewhere; gives the name of a pseudo-terminal that was made.
+
+    ``opened`` closes what was opened.
+    """
     if where is None:
         attach(board, _standard_output)
         return None
     if where == "pty":
-        return _pseudo_terminal(board)
+        return _pseudo_terminal(board, opened)
     try:
-        stream = Path(where).open("wb", buffering=0)  # noqa: SIM115 - open while the board is
+        stream = opened.enter_context(Path(where).open("wb", buffering=0))  # noqa: SIM115
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=where) from None
     attach(board, stream.write)
@@ -43,16 +46,16 @@ def _standard_output(data: bytes) -> None:
         sys.stdout.flush()
 
 
-def _pseudo_terminal(board: Board) -> str:
+def _pseudo_terminal(board: Board, opened: ExitStack) -> str:
     """A new pseudo-terminal; what is typed there arrives at UART0."""
     ours, theirs = os.openpty()
+    opened.callback(os.close, ours)
+    opened.callback(os.close, theirs)
     attach(board, lambda data: os.write(ours, data))
 
     def look() -> None:
         if select.select([ours], [], [], 0)[0]:
             board.send(os.read(ours, 256))
-        if not board.interrupts.active:
-            time.sleep(0)
         again = board.cycles + max(int(POLL_SECONDS * board.clock.hertz), 1)
         board.clock.schedule(EVENT, again, look)
 

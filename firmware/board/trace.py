@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from .interrupts import FIRST_LINE
 
 READ, WRITE, INTERRUPT = 0, 1, 2  # kinds of a recorded access
 SLOT = 16  # bytes of a kernel word
+PLANNED = re.compile(r": [^:]*0x[0-9a-f]{8}$")  # what the network has a register hold
 Watch = Callable[[str, int, int, int], None]
 
 
@@ -63,7 +65,8 @@ class Tracer:
             address = self._streamed(address)
         if address not in self._names:
             try:
-                self._names[address] = explain(self.source, address).partition(": ")[2]
+                text = explain(self.source, address).partition(": ")[2]
+                self._names[address] = PLANNED.sub("", text)
             except InputError:
                 self._names[address] = "nothing"
         return self._names[address]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -17,30 +18,35 @@ EXIT_FAILED = 1  # by the program's own verdict
 
 def main(options: Namespace) -> int:
     """Run; the program's text goes to stdout, what is said about it to stderr."""
+    with ExitStack() as opened:
+        return EXIT_FAILED if emulate(options, opened) else 0
+
+
+def emulate(options: Namespace, opened: ExitStack) -> bool:
+    """Put the board together, run or debug, and report; whether the program says it failed."""
     from firmware.board import Board
     from firmware.board.profile import profile_lines
     from firmware.board.terminal import connect
     from firmware.board.trace import Recorder
 
     board = Board(options.elf)
-    terminal = connect(board, options.uart)
+    terminal = connect(board, options.uart, opened)
     if terminal:
         say(f"UART on {terminal}")
     recorder = Recorder(board) if options.record else None
+    if options.trace is not None:
+        start_trace(board, options, opened)
     started = time.perf_counter()
-    trace = start_trace(board, options)
     try:
         failed = debug(board, options.gdb) if options.gdb is not None else run(board, options)
     finally:
         sys.stdout.flush()
-        if trace is not None:
-            trace.flush()
         if recorder is not None:
             write_whole(Path(options.record), recorder.save)
         report(board, time.perf_counter() - started)
     if options.profile:
         print("\n".join(profile_lines(board)), file=sys.stderr)
-    return EXIT_FAILED if failed else 0
+    return failed
 
 
 def say(text: str) -> None:
@@ -87,26 +93,20 @@ def debug(board, port: int) -> bool:
     return False
 
 
-def start_trace(board, options: Namespace):
-    """Trace to a file or stderr, with the network's names where there is one; the stream."""
+def start_trace(board, options: Namespace, opened: ExitStack) -> None:
+    """Trace to a file or stderr, with the network's names where there is one."""
     from firmware.board.trace import Tracer
 
-    if options.trace is None:
-        return None
     plan = allocate(network_from(options)) if options.config_file else None
-    stream = sys.stderr
+    stream: TextIO = sys.stderr
     if options.trace != "-":
-        stream = open_file(options.trace)
+        try:
+            file = Path(options.trace).open("w", encoding="utf-8")  # noqa: SIM115 - see opened
+            stream = opened.enter_context(file)
+        except OSError as error:
+            message = f"cannot be written: {error.strerror}"
+            raise InputError(message, file=options.trace) from None
     Tracer(board, stream, plan)
-    return stream
-
-
-def open_file(name: str) -> TextIO:
-    """A file to write lines to; InputError when it cannot be."""
-    try:
-        return Path(name).open("w", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=name) from None
 
 
 def report(board, seconds: float) -> None:
