@@ -1,4 +1,4 @@
-"""How the third-party firmware's text is compared (the firmware itself is no part of the project)."""
+"""How the third-party firmware's text is compared; the firmware is no part of the project."""
 
 import os
 import subprocess
