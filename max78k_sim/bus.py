@@ -17,6 +17,7 @@ from .explain import explain
 from .faults import Fault
 from .kernel_port import KernelPort
 from .machine import FAST_FIFO, FIFOS, Machine
+from .mlator import Mlator
 from .power import Power
 from .runner import Runner
 from .stale import StaleRegisters
@@ -28,7 +29,6 @@ FAST_PORT, FAST_SPECIAL = 4, (1, 5)  # entries among the fast FIFO's; SPECIAL: s
 TESTED = ("data", "kernel", "line buffer", "bias")  # memories in the order of TEST's bits
 POWER_REGIONS = ("reset register", "clock register", "power register", "always-on register")
 PORTS = ("fifo register", "fast fifo register")
-MLATOR_WORDS = 4  # words of data memory behind one read of MLAT
 MOST_FAULTS = 1000  # that are kept
 
 
@@ -62,14 +62,17 @@ class Bus:
         self.on_interrupt: Callable[[], object] | None = None
         self.kernels = KernelPort(self.memory)
         self.power = Power(self.memory, self.kernels, powered)
+        self.mlator = Mlator(self.memory)
         self.stale = StaleRegisters(self.memory)
         self.runner = Runner(machine, timed)
         self.runner.on_end = self._ended
         self._policy = faults.find_policy(on_fault)
         self._views = {row.name: self.memory.view(row.name) for row in self.device.regions}
-        self._pointers = [0] * 4  # mlator of each quadrant: word of data memory
         self._data_bits = self.device.region("data").unit_stride.bit_length() - 1
         self._kernel_bits = self.device.region("kernel").unit_stride.bit_length() - 1
+        self._data_offset = (1 << self._data_bits) - 1
+        self._kernel_offset = (1 << self._kernel_bits) - 1
+        self._obstacles: dict[tuple[str, int], str | None] = {}
         self._data: dict[int, memoryview] = {}  # instances that answer now, by upper address bits
         self._kernel: dict[int, tuple[int, bool]] = {}  # so for processors: number, packed
         self._open()
@@ -79,16 +82,16 @@ class Bus:
     def read(self, address: int, size: int = WORD) -> int:
         """A read of 1, 2 or 4 bytes; unsigned."""
         view = self._data.get(address >> self._data_bits)
-        if view is not None and size == WORD and not address % WORD:
-            return view[(address & (1 << self._data_bits) - 1) // WORD]
+        if view is not None and size == WORD and not address & 3:
+            return view[(address & self._data_offset) >> 2]
         return self._read(address, size)
 
     def write(self, address: int, size: int, value: int) -> None:
         """A write of 1, 2 or 4 bytes."""
-        if size == WORD and not address % WORD:
+        if size == WORD and not address & 3:
             view = self._data.get(address >> self._data_bits)
             if view is not None:
-                view[(address & (1 << self._data_bits) - 1) // WORD] = value & WORD_MASK
+                view[(address & self._data_offset) >> 2] = value & WORD_MASK
                 return
             target = self._kernel.get(address >> self._kernel_bits)
             if target is not None:
@@ -100,6 +103,11 @@ class Bus:
     def interrupt(self) -> bool:
         """Whether the interrupt is pending in any quadrant (CTRL.interrupt)."""
         return any(self.machine.control(group)["interrupt"] for group in range(4))
+
+    def deliver_interrupt(self) -> bool:
+        """End a run that is not over, if there is one; whether the interrupt is pending then."""
+        self.runner.finish()
+        return self.interrupt
 
     def answers(self, address: int) -> bool:
         """Whether an address is the bus's: the accelerator, its FIFOs, its power and clock."""
@@ -115,7 +123,7 @@ class Bus:
         if region in POWER_REGIONS:
             word = self.power.words[region][index]
         elif region == "mlator":
-            word = self._read_mlator(index)
+            word = self.mlator.read(index, self.machine.control(index))
         elif region in PORTS:
             word = self._read_port(region, index)
         else:
@@ -128,9 +136,7 @@ class Bus:
             return
         region, index = place
         value &= (1 << 8 * size) - 1
-        register = self.device.register(self.device.locate(address))
-        if register is not None:
-            register.decode(value)  # raises for bits that the chip model does not know
+        self._check_bits(region, index, value)
         if region == "kernel":
             self._write_kernel(*self._processor(index), address, value, size)
         elif region in POWER_REGIONS:
@@ -144,7 +150,18 @@ class Bus:
         else:
             if region == "layer register":
                 self.stale.wrote_layer(index)
-            self.memory.write(address, value)
+            masks = self.device.region(region).word_masks
+            self._views[region][index] = value & masks[index % len(masks)]
+
+    def _check_bits(self, region: str, index: int, value: int) -> None:
+        """NotEmulated for register bits that the chip model does not know."""
+        row, table = self.device.region(region), self.device.registers.get(region)
+        if table is None:
+            return
+        unit = index // row.entries % row.units if row.units > 1 else index % row.entries
+        register = next((one for one in table if one.unit == unit), None)
+        if register is not None and value & ~register.known_bits:
+            register.decode(value)  # raises, with the bits
 
     def _place(self, address: int, size: int, value: int | None) -> tuple[str, int] | None:
         """Region and word of an access that is to be done; None after a fault that prevents it."""
@@ -155,7 +172,7 @@ class Bus:
         region, index = place
         row = self.device.region(region)
         group = index // (row.units * row.entries * row.words)
-        obstacle = None if region in POWER_REGIONS else self.power.obstacle(region, group)
+        obstacle = self._obstacle(region, group)
         if obstacle is None and size == WORD and address % WORD:
             obstacle = "misaligned"
         if obstacle is not None:
@@ -168,6 +185,14 @@ class Bus:
             self._fault("width", address, size, value, group)
             return place if value is None and address % WORD + size <= WORD else None
         return place
+
+    def _obstacle(self, region: str, group: int) -> str | None:
+        """Why a region of a quadrant does not answer now; kept until power changes."""
+        key = region, group
+        if key not in self._obstacles:
+            powered = region in POWER_REGIONS
+            self._obstacles[key] = None if powered else self.power.obstacle(region, group)
+        return self._obstacles[key]
 
     def _disturbs(self, region: str, index: int) -> bool:
         """Whether an access in a run is one that the run may see, or that may see the run."""
@@ -201,7 +226,7 @@ class Bus:
     def _write_kernel(
         self, processor: int, packed: bool, address: int, value: int, size: int = WORD
     ) -> None:
-        offset = address & (1 << self._kernel_bits) - 1
+        offset = address & self._kernel_offset
         if size < WORD:
             self.kernels.begin(processor, offset, value)
         elif packed:
@@ -216,12 +241,12 @@ class Bus:
             return
         data, kernel = self.device.region("data"), self.device.region("kernel")
         for group in range(4):
-            if not self.power.obstacle("data", group):
+            if not self._obstacle("data", group):
                 for unit in range(data.units):
                     first = (group * data.units + unit) * data.entries
                     upper = data.address(group, unit) >> self._data_bits
                     self._data[upper] = self._views["data"][first : first + data.entries]
-            if not self.power.obstacle("kernel", group):
+            if not self._obstacle("kernel", group):
                 packed = bool(self.machine.control(group)["packed_kernels"])
                 for unit in range(kernel.units):
                     upper = kernel.address(group, unit) >> self._kernel_bits
@@ -233,6 +258,7 @@ class Bus:
         """Power, clock or reset; what loses its registers ends its run."""
         if self.power.write(region, entry, value):
             self.runner.abort()
+        self._obstacles.clear()
         self._open()
 
     def _write_quadrant(self, group: int, entry: int, value: int) -> None:
@@ -255,7 +281,7 @@ class Bus:
         if after["packed_kernels"] != before["packed_kernels"]:
             self._open()
         if after["mlator"] and not before["mlator"]:
-            self._load_pointer(group)
+            self.mlator.load(group)
         runner = self.runner
         if after["enable"] and not before["enable"] and after["master_quadrant"] == group:
             self._start(group)
@@ -269,7 +295,7 @@ class Bus:
         word = self._views["quadrant register"][master * 4]
         for group in enabled:
             clock = self.machine.control(group)["clock"]
-            obstacle = self.power.obstacle("kernel", group) or (None if clock else "not started")
+            obstacle = self._obstacle("kernel", group) or (None if clock else "not started")
             if obstacle is not None:
                 self._fault(obstacle, address, WORD, word, group)
                 return
@@ -299,7 +325,7 @@ class Bus:
         flags = {"tests_done": tested != 0, "zeroing_done": zeroed != 0, "failed": 0}
         return register.replace(value, tested=tested, zeroed=zeroed, **flags)
 
-    # --- FIFOs and mlator
+    # --- FIFOs
 
     def _read_port(self, region: str, entry: int) -> int:
         """Status: never full; empty flags only between runs (in a run, words are taken at once)."""
@@ -318,26 +344,3 @@ class Bus:
             raise NotEmulated(f"a write to entry {entry} of the {region}s")
         else:
             self._views[region][entry] = value
-
-    def _load_pointer(self, group: int) -> None:
-        """CTRL.mlator went from 0 to 1: reads of MLAT begin at layer 0's write pointer."""
-        registers = {row.name: row for row in self.device.layer_registers}
-        words = self.memory.arrays["layer register"][group, :, 0, 0]
-        if words[registers["LCTL1"].unit]:
-            raise NotEmulated("mlator with an increment (LCTL1 of layer 0 is not 0)")
-        row = registers["WPTR_BASE"]
-        place = row.decode(int(words[row.unit]))
-        entries = self.device.region("data").entries
-        self._pointers[group] = place["write_instance"] * entries + place["write_word"]
-
-    def _read_mlator(self, group: int) -> int:
-        """Four successive bytes of one lane, packed into a word."""
-        control, first = self.machine.control(group), self._pointers[group]
-        if not control["mlator"]:
-            raise NotEmulated(f"MLAT of quadrant {group} is read while CTRL.mlator is 0")
-        words = self._views["data"][first : first + MLATOR_WORDS]
-        if len(words) < MLATOR_WORDS:
-            raise NotEmulated("mlator reads past the end of data memory")
-        self._pointers[group] = first + MLATOR_WORDS
-        shift = 8 * control["mlator_lane"]
-        return sum((word >> shift & 0xFF) << 8 * place for place, word in enumerate(words))

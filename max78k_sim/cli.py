@@ -75,6 +75,27 @@ def explain_options(parser: argparse.ArgumentParser) -> None:
     network_options(parser, checkpoint=None)
 
 
+def replay_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``replay``."""
+    parser.add_argument("trace", nargs="+", help="what a program did on the bus (.npz)")
+    parser.add_argument(
+        "--control", metavar="N", type=int, default=0, help="also corrupt N bits of each kind"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the corruptions")
+    json_option(parser)
+
+
+def registers_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``registers``."""
+    parser.add_argument(
+        "program",
+        nargs="*",
+        help="a trace (.npz), a C project or file, or a golden case; two are compared",
+    )
+    network_options(parser, checkpoint=None)
+    json_option(parser)
+
+
 def recipe_options(parser: argparse.ArgumentParser) -> None:
     """How to train; the defaults are trainer.loop.Recipe's."""
     group = parser.add_argument_group("training")
@@ -175,6 +196,8 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("map", "where everything lies, and whether it fits", map_options),
     ("run", "one inference through the simulated chip", run_options),
     ("explain", "what lies at an address, or where an element lies", explain_options),
+    ("replay", "what a program did on the bus, again: every read is compared", replay_options),
+    ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),

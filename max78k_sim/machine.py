@@ -139,11 +139,16 @@ class Machine:
 
     def routines(self, layers: Container[int] | None = None) -> Iterator[Routine]:
         """Every layer that a run executes (or some of them), as its registers say now."""
-        master = self.master()
-        last, streaming = self.last_layer(master), bool(self.control(master)["streaming"])
-        for layer in range(last + 1):
+        for layer in range(self.last_layer(self.master()) + 1):
             if layers is None or layer in layers:
-                yield self._routine(layer, master, self._flow(layer, last, master, streaming))
+                yield self.routine(layer)
+
+    def routine(self, layer: int) -> Routine:
+        """One layer as its registers say now; raises where they make no sense."""
+        master = self.master()
+        streaming = bool(self.control(master)["streaming"])
+        flow = self._flow(layer, self.last_layer(master), master, streaming)
+        return self._routine(layer, master, flow)
 
     def finish(self) -> None:
         """The end of a run: the interrupt is pending in every enabled quadrant."""

@@ -62,3 +62,22 @@ def pack_bytes(values: np.ndarray) -> np.ndarray:
 def unpack_bytes(words: np.ndarray) -> np.ndarray:
     """The inverse of ``pack_bytes``: uint32 [words] -> int8 [words, 4]."""
     return np.ascontiguousarray(words, "<u4").view(np.int8).reshape(-1, 4)
+
+
+def pack_express(words: np.ndarray) -> np.ndarray:
+    """uint32 [words, 4] kernel words -> uint32 [n]: the packed stream, nine bytes each, padded.
+
+    Byte 0 of a kernel word comes first, and the first byte is a stream word's most significant.
+    """
+    wide = np.ascontiguousarray(words, ">u4").view(np.uint8).reshape(-1, KERNEL_SLOT)
+    stream = wide[:, KERNEL_SLOT - 4 - KERNEL_BYTES : KERNEL_SLOT - 4].reshape(-1)
+    return np.pad(stream, (0, -len(stream) % 4)).view(">u4").astype(np.uint32)
+
+
+def unpack_express(stream: np.ndarray) -> np.ndarray:
+    """The inverse of ``pack_express``; bytes that fill no kernel word are dropped."""
+    taken = np.ascontiguousarray(stream, ">u4").view(np.uint8)
+    rows = taken[: len(taken) // KERNEL_BYTES * KERNEL_BYTES].reshape(-1, KERNEL_BYTES)
+    wide = np.zeros((len(rows), KERNEL_SLOT), np.uint8)
+    wide[:, KERNEL_SLOT - 4 - KERNEL_BYTES : KERNEL_SLOT - 4] = rows
+    return wide.view(">u4").astype(np.uint32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from .errors import InputError, NotEmulated
 
@@ -32,7 +33,7 @@ class Register:
     meaning: str
     fields: tuple[Field, ...]
 
-    @property
+    @cached_property
     def known_bits(self) -> int:
         """Mask of the bits that some field describes."""
         return sum(field.limit << field.low for field in self.fields)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
@@ -320,15 +321,19 @@ PLACE_COLUMNS = (
 NUMBER_COLUMNS = ("MACs", "cycles", "ms")
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
-    """A rich table with one line for each layer."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Collection[str] = NUMBER_COLUMNS,
+) -> Table:
+    """A rich table; the columns named in ``numbers`` stand right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in columns:
-        justify: Literal["left", "right"] = "right" if name in NUMBER_COLUMNS else "left"
+        justify: Literal["left", "right"] = "right" if name in numbers else "left"
         shown.add_column(name, justify=justify, overflow="fold")
     for cells in rows:
         shown.add_row(*map(Text, cells))

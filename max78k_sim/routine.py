@@ -96,6 +96,13 @@ class Routine:
         self._kernels = np.zeros((0, 0, 0, 0), np.int16)
         if not self.processors:
             raise InputError("no processor is enabled (register EN is 0)")
+        for group in self.quadrants if kernels else ():
+            readers, users = configs[group].processors, configs[group].kernels
+            if readers != users:
+                raise NotEmulated(
+                    f"quadrant {group}: processors 0x{readers:04x} read data, but 0x{users:04x} "
+                    "use kernels (register EN)"
+                )
 
     @cached_property
     def quadrants(self) -> list[int]:
@@ -171,7 +178,13 @@ class Routine:
         """Output positions of all output passes; pass-through: channels."""
         if self.operation.accumulate is None:
             return self.read_index.shape[3]
-        return self.config.kernel_count // self.config.passes
+        count, passes = self.config.kernel_count, self.config.passes
+        if count < passes or count % passes:
+            raise InputError(
+                f"{count} kernels (register MCNT) for {passes} input passes are not a whole number "
+                "of output channels"
+            )
+        return count // passes
 
     @cached_property
     def kernel_place(self) -> tuple[np.ndarray, np.ndarray]:

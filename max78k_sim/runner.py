@@ -13,11 +13,13 @@ import numpy as np
 from . import latency
 from .errors import InputError
 from .machine import FAST_FIFO, FIFOS, Machine
+from .routine import LayerTrace
 
 
 class Runner:
     """``running`` from the start to the end; ``remaining``: accelerator cycles, None while words
-    are awaited; ``stopped`` between stop and continue.  ``on_end`` is called at the end of a run.
+    are awaited; ``stopped`` between stop and continue.  ``on_layer`` is called with each layer's
+    trace when it was computed, ``on_end`` at the end of a run.
     """
 
     def __init__(self, machine: Machine, timed: bool):
@@ -25,6 +27,7 @@ class Runner:
         self.running = False
         self.stopped = False
         self.remaining: int | None = None
+        self.on_layer: Callable[[LayerTrace], object] = lambda trace: None
         self.on_end: Callable[[], object] = lambda: None
         self.words: dict[int, list[int]] = {number: [] for number in (*range(FIFOS), FAST_FIFO)}
         self.master = 0
@@ -91,8 +94,8 @@ class Runner:
             self._next_layer = self._next_layer + 1 if self._next_layer < last else 0
         else:
             self._next_layer = 0
-        for _ in self.machine.execute(layers):
-            pass
+        for trace in self.machine.execute(layers):
+            self.on_layer(trace)
         self.remaining = 0
         if self.timed:
             self.remaining = latency.run_latency(self.machine.routines(layers)).total

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from max78k_sim import Machine
+from max78k_sim.bus import Bus
 from tests import fashion
 from trainer.loop import Recipe, Trainer
 
@@ -82,9 +84,22 @@ def figures() -> list[Figure]:
         Figure("one inference", inference * 1e3, "ms", 5.0),
         Figure("multiplications a second", multiplications / inference / 1e9, "10^9/s"),
         Figure("inference after a kernel write / inference", after_write / inference, "ratio", 3.0),
+        Figure("a word of data memory through the bus", bus_write() * 1e6, "us"),
         Figure("one training step without inferences", best(step, 20) * 1e3, "ms"),
         Figure("one batch of 4", best(lambda: batch(trainer, pool), 5) * 1e3, "ms"),
     ]
+
+
+def bus_write() -> float:
+    """Seconds of one write to data memory, of a thousand."""
+    bus = Bus(Machine())
+    first = bus.device.address("data")
+
+    def write():
+        for address in range(first, first + 4000, 4):
+            bus.write(address, 4, address)
+
+    return best(write, 20) / 1000
 
 
 def batch(trainer: Trainer, pool) -> None:

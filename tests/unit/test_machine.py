@@ -148,6 +148,7 @@ REFUSED = [  # register, fields, message
     ("RPTR_BASE", {"read_word": 8190}, "layer 0 reads up to byte 0x8"),
     ("WPTR_BASE", {"write_word": 8190}, "layer 0 writes up to byte 0x8046 of its data-memory"),
     ("WPTR_BASE", {"write_instance": 15, "write_word": 8190}, "layer 0 writes"),
+    ("EN", {"kernels": 1}, "quadrant 0: processors 0x0003 read data, but 0x0001 use kernels"),
     ("MCNT", {"kernel_first": 0xFFF0, "kernel_last": 0xFFF8}, "layer 0 reads past the end of ker"),
 ]
 
@@ -163,6 +164,10 @@ def test_registers_that_are_not_emulated(machine, name, fields, message):
 def test_registers_that_are_wrong(machine):
     change(machine, "EN", processors=0)
     with pytest.raises(InputError, match="layer 0: no processor is enabled"):
+        machine.run(SAMPLE)
+    machine.load(machine.program)
+    change(machine, "MCNT", kernel_first=16, kernel_last=0)
+    with pytest.raises(InputError, match=r"-1 kernels \(register MCNT\) for 1 input pass"):
         machine.run(SAMPLE)
     machine.load(machine.program)
     machine.memory.write(register("RCNT"), 0x80000000)

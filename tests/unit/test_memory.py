@@ -91,3 +91,14 @@ def test_error_texts(memory, address, words, message):
         with pytest.raises(InputError) as caught:
             call()
         assert message in str(caught.value)
+
+
+def test_find_and_view_address_the_same_words():
+    memory = Memory(MAX78000)
+    for region in MAX78000.regions:
+        address = region.address(region.groups - 1, region.units - 1, region.entries - 1)
+        found = memory.find(address + 3)
+        assert found is not None and found[0] == region.name
+        memory.view(region.name)[found[1]] = 5
+        assert memory.read(address)[0] == 5
+    assert memory.find(0x20000000) is None and memory.find(0x50000018) is None
