@@ -84,10 +84,10 @@ class Devices:
     def read(self, address: int, size: int) -> int:
         """A read of 1, 2 or 4 bytes; of less than a word, the part of it."""
         word = address & ~3
-        if PERIPHERALS <= word < SYSTEM and self.accelerator.owns(word):
+        device, offset = self._find(word)
+        if device is self._unknown and self.accelerator.owns(word):
             value = self.accelerator.read(address, size)
             return self._polled(address, size, value, False)
-        device, offset = self._find(word)
         value = device.read(offset) >> 8 * (address & 3) & (1 << 8 * size) - 1
         return self._polled(address, size, value, offset in device.moving)
 

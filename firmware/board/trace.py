@@ -12,12 +12,12 @@ import numpy as np
 from max78k_sim.allocation import Plan
 from max78k_sim.errors import InputError
 from max78k_sim.explain import explain
+from max78k_sim.replay import INTERRUPT, READ, WRITE, Trace, save_trace
 
 from .accelerator import LINE
 from .board import Board
 from .interrupts import FIRST_LINE
 
-READ, WRITE, INTERRUPT = 0, 1, 2  # kinds of a recorded access
 SLOT = 16  # bytes of a kernel word
 PLANNED = re.compile(r": [^:]*0x[0-9a-f]{8}$")  # what the network has a register hold
 Watch = Callable[[str, int, int, int], None]
@@ -86,7 +86,10 @@ class Tracer:
 
 
 class Recorder:
-    """Keeps every access to the accelerator; ``save`` writes the form that replay reads."""
+    """Keeps every access to the accelerator; ``save`` writes a trace that can be replayed.
+
+    Reads of its power and clock registers are left out: what they give depends on the rest of GCR.
+    """
 
     def __init__(self, board: Board):
         self.board = board
@@ -96,7 +99,8 @@ class Recorder:
 
     def _access(self, kind: str, address: int, size: int, value: int) -> None:
         at = self.board.accelerator
-        if at.base <= address < at.base + at.size or at.owns(address & ~3):
+        inside = at.base <= address < at.base + at.size
+        if inside or (kind == "write" and at.owns(address & ~3)):
             self.rows.append((WRITE if kind == "write" else READ, size, address, value))
 
     def _entered(self, exception: int) -> None:
@@ -104,18 +108,8 @@ class Recorder:
             self.rows.append((INTERRUPT, 0, 0, 0))
 
     def save(self, file: Path) -> None:
-        """kind, size: uint8; address, value: uint32; and no words to check afterwards."""
-        rows = np.array(self.rows, np.uint32).reshape(-1, 4)
-        kind, size, address, value = rows.T
-        empty = np.zeros(0, np.uint32)
-        np.savez_compressed(
-            file,
-            kind=kind.astype(np.uint8),
-            size=size.astype(np.uint8),
-            address=address,
-            value=value,
-            check_addr=empty,
-            check_mask=empty,
-            check_len=empty,
-            check_val=empty,
-        )
+        """Write the trace."""
+        kind, size, address, value = np.array(self.rows, np.int64).reshape(-1, 4).T
+        narrow = kind.astype(np.uint8), size.astype(np.uint8)
+        wide = address.astype(np.uint32), value.astype(np.uint32)
+        save_trace(Trace(file.stem, *narrow, *wide), file)
