@@ -39,6 +39,7 @@ REGISTERS = {
 # unicorn's numbers of exceptions that reach its interrupt hook
 UNDEFINED, SUPERVISOR, BREAKPOINT, EXCEPTION_EXIT, NO_COPROCESSOR = 1, 2, 7, 8, 17
 WFI, WFE = b"\x30\xbf", b"\x20\xbf"
+CONDITION = 0x0600_FC00  # xPSR: what remains of an IT instruction
 NOWHERE = 0xFFFF_FFFE  # no program runs there
 
 
@@ -192,10 +193,26 @@ class Cpu:
             if self.error is not None:
                 raised, self.error = self.error, None
                 raise raised
+            self._leave_condition()
             if ledger[hooks.WHY] == hooks.NEW_BLOCK:
                 self._learn(int(ledger[hooks.WHERE]), int(ledger[hooks.SIZE]))
                 continue
             return self._why()
+
+    def _leave_condition(self) -> None:
+        """Clear what unicorn keeps of an IT instruction when it stops right after its last one.
+
+        It would skip what comes next.  Only a stop within an IT's reach goes on with it.
+        """
+        status = self.get("xpsr")
+        if not status & CONDITION:
+            return
+        begin, end = int(self.ledger[hooks.BEGIN]), int(self.ledger[hooks.END])
+        past = self.pc - begin
+        inside = 0 <= past <= end - begin
+        if inside and self.costs.within_condition(begin, self.read(begin, past)):
+            return
+        self.set("xpsr", status & ~CONDITION)
 
     def _why(self) -> Stop:
         """What stopped the engine."""

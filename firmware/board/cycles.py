@@ -8,6 +8,7 @@ one program; wait states of the accelerator's memories and flash misses are not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ ALIGNED = (*DOUBLE, "ldm", "stm", "vldm", "vstm", "vldr", "vstr", "ldrex", "stre
 SELF_BRANCH = b"\xfe\xe7"
 LONG_SELF_CALL = b"\xff\xf7\xfe\xff"  # bl to itself: where the SDK's start-up code ends
 ALIASES = {"fp": "r11", "ip": "r12", "sl": "r10", "sb": "r9"}
+IT = re.compile(r"it[te]{0,3}")
 NOT_BASES = ("sp", "pc")
 MEMORY = 3  # capstone's kind of an operand in brackets
 
@@ -83,6 +85,14 @@ class CostModel:
             count = cycles = max(len(code) // 2, 1)
         endless = code in (SELF_BRANCH, LONG_SELF_CALL)
         return BlockCost(count, cycles * FIFTHS, uses_float, endless, unmasks, tuple(aligned))
+
+    def within_condition(self, address: int, code: bytes) -> bool:
+        """Whether an IT instruction of a block reaches past its end."""
+        left = 0
+        for instruction in self._engine.disasm(code, address):
+            name = instruction.mnemonic
+            left = len(name) - 1 if IT.fullmatch(name) else max(left - 1, 0)
+        return left > 0
 
     def accessed(self, address: int, code: bytes, get: Callable[[str], int]) -> int | None:
         """The memory address that the first instruction accesses; ``get`` gives registers."""

@@ -25,6 +25,7 @@ FLOAT_ON = 7  # CPACR gives access to the FPU
 FLOAT_USED = 8  # a block with float instructions ran: the frame of an exception is the long one
 RESUMING = 9  # the next block is the rest of one that was counted
 LIMIT = 10  # instructions
+BEGIN = 12  # address of the last block that ran
 MASKED = 11  # an exception waits that PRIMASK, BASEPRI or FAULTMASK holds back
 TABLE = 16  # then: one entry a slot (a halfword of code), then how often each ran
 # Where code may lie: (top bits of the address, mask of the rest, first slot).
@@ -85,6 +86,7 @@ def on_block(engine, address, size, data):  # noqa: C901 - compiled: no calls
         ledger[WHY] = why
         STOP(engine)
         return
+    ledger[BEGIN] = place
     if ledger[RESUMING]:
         ledger[RESUMING] = 0
         ledger[END] = place + size

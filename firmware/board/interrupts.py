@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import hooks
-from .cpu import Cpu
+from .cpu import CONDITION, Cpu
 
 HARD_FAULT, SUPERVISOR_CALL, PEND_SERVICE, SYSTEM_TICK = 3, 11, 14, 15
 FIRST_LINE = 16  # exception number of interrupt line 0
@@ -110,6 +110,7 @@ class Interrupts:
         link = 0xFFFFFFE1 if extended else 0xFFFFFFF1
         if not handler:
             link |= 0xC if on_process else 0x8
+        cpu.set("xpsr", status & ~CONDITION)
         cpu.set("ipsr", exception)
         cpu.set("control", cpu.get("control") & ~2)
         if on_process:

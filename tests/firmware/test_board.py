@@ -74,6 +74,19 @@ def test_exceptions():
     assert 30_000 < result.cycles < 36_000  # three ticks of 10,000, and 500 of the timer, halved
 
 
+def test_an_it_instruction_before_a_stop():
+    """Stops after it do not make the next instructions conditional, wherever they come."""
+    assert Board(program("condition")).run().verdict == "pass"
+    stopping = Board(program("condition"))
+    while (reason := stopping.run(cycles=1).reason) == "cycles":
+        pass
+    assert (reason, stopping.uart) == ("loop", "PASS\n")
+    stepping = Board(program("condition"))
+    while stepping.step() == "" and stepping.cycles < 5000:
+        pass
+    assert stepping.uart == "PASS\n"
+
+
 MISUSES = (
     "a float instruction runs, but the FPU is off: set CPACR",
     "read of 1 byte at 0x50400001: the accelerator takes accesses of 32 bits only",
