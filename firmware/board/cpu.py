@@ -61,10 +61,7 @@ class Cpu:
     """Registers and memories of one processor, and ``run`` until something wants attention."""
 
     def __init__(self):
-        self.engine: Any = unicorn.Uc(
-            unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
-        )
-        self.engine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
+        self.engine = new_engine()
         self.costs = CostModel()
         self.ledger = np.zeros(hooks.LENGTH, np.int64)
         self.ledger[hooks.LIMIT] = np.iinfo(np.int64).max
@@ -337,6 +334,13 @@ ERRORS = {
     unicorn.UC_ERR_FETCH_PROT: "runs on at {}, which holds no code",
 }
 FETCHES = (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT)
+
+
+def new_engine() -> Any:
+    """A Cortex-M4 without memory."""
+    engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    engine.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
+    return engine
 
 
 def protection(name: str) -> int:
