@@ -33,6 +33,7 @@ from .system import SystemRegisters
 
 FLASH = 0x1000_0000
 UNLIMITED = 1 << 62
+LONGEST = 30_000_000  # cycles before Python may look, for example at Ctrl-C
 
 
 class Board:
@@ -215,7 +216,7 @@ class Board:
         exception = self.interrupts.chosen()
         if exception is not None:
             self.interrupts.enter(exception)
-        deadline = min(self.clock.next_event(), self._last_cycle)
+        deadline = min(self.clock.next_event(), self._last_cycle, self.cycles + LONGEST)
         self.cpu.ledger[hooks.MASKED] = int(self.interrupts.masked())
         stop = self.cpu.run(deadline, count)
         if self._asked:

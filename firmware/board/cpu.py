@@ -7,14 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from max78k_sim.errors import InputError
-
-try:
-    import unicorn
-    from unicorn import arm_const
-except ImportError:
-    raise InputError("emulating needs unicorn: pip install 'max78k[emulate]'") from None
+import unicorn
+from unicorn import arm_const
 
 from . import hooks
 from .cycles import FIFTHS, AlignedAccess, CostModel
@@ -122,25 +116,25 @@ class Cpu:
         def on_read(engine, offset, size, _):
             try:
                 return read(base + offset, size)
-            except Exception as error:
+            except BaseException as error:
                 self._raised(error)
                 return 0
 
         def on_write(engine, offset, size, value, _):
             try:
                 write(base + offset, size, value)
-            except Exception as error:
+            except BaseException as error:
                 self._raised(error)
 
         self.engine.mmio_map(base, size, on_read, None, on_write, None)
 
-    def _raised(self, error: Exception) -> None:
+    def _raised(self, error: BaseException) -> None:
         """An error inside of a callback: unicorn cannot carry it, so ``run`` raises it."""
         if self.error is None:
             self.error = error
         self.engine.emu_stop()
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
     # running
 
@@ -298,7 +292,7 @@ class Cpu:
         def called(engine, address, size, _):
             try:
                 action()
-            except Exception as error:
+            except BaseException as error:
                 self._raised(error)
 
         begin = address & ~1

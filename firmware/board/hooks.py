@@ -9,7 +9,13 @@ import ctypes
 import llvmlite.binding
 import numpy as np
 from numba import carray, cfunc, types
-from unicorn.unicorn_py3 import unicorn as binding
+
+from max78k_sim.errors import InputError
+
+try:
+    from unicorn.unicorn_py3 import unicorn as binding
+except ImportError:
+    raise InputError("emulating needs unicorn: pip install 'max78k[emulate]'") from None
 
 from .cycles import TAKEN_BRANCH
 

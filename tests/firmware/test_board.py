@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
+
 from firmware.board import Board, FirmwareError
 from max78k_sim.errors import InputError
 from max78k_sim.latency import latency

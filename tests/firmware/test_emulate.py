@@ -12,6 +12,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
+
 from firmware.board import Board
 from firmware.board.gdb import GdbServer
 from firmware.board.profile import profile
