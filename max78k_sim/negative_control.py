@@ -33,6 +33,9 @@ WITHOUT_EFFECT = {
     "one_by_one", "stream_start",
 }  # fmt: skip
 POOL_FIELDS = {"pool_max", "pool_row_count", "pool_column_count"}  # no effect without pooling
+SHIFT_FIELDS = {"shift", "shift_right"}  # no effect on accumulators as they are
+KERNEL_FIELDS = {*SHIFT_FIELDS, "kernel_width"}  # no effect without kernels
+WRITE_FIELDS = {"write_word", "write_instance", "write_step", "channel_step"}  # ... when streamed
 
 
 class Control:
@@ -150,12 +153,20 @@ def checksum(layer: LayerTrace) -> int:
 
 def decides(routine: Routine, group: int, register: str, field: str) -> bool:
     """Whether a field decides values, in this quadrant of this layer."""
-    if field in WITHOUT_EFFECT or (field in POOL_FIELDS and not routine.config.pool):
-        return False
+    config, kernels = routine.config, routine.operation.accumulate is not None
+    for fields, effective in (
+        (WITHOUT_EFFECT, False),
+        (POOL_FIELDS, config.pool),
+        (SHIFT_FIELDS, not config.wide),
+        (KERNEL_FIELDS, kernels),
+        (WRITE_FIELDS, not routine.flow.streamed_out),
+    ):
+        if field in fields and not effective:
+            return False
     if register in ("EN", "POST") and field in ("processors", "kernels", "bias", "bias_start"):
         used = group in routine.quadrants
         return used and (field != "bias_start" or bool(routine.configs[group].bias))
-    if routine.operation.accumulate is None and register == "WPTR_BASE":
+    if not kernels and register == "WPTR_BASE":
         return bool(routine.configs[group].processors)
     return group == routine.master
 

@@ -96,6 +96,11 @@ class Routine:
         self._kernels = np.zeros((0, 0, 0, 0), np.int16)
         if not self.processors:
             raise InputError("no processor is enabled (register EN is 0)")
+        if self.config.eltwise and bool(self.config.eltwise_convolve) != bool(kernels):
+            raise NotEmulated(
+                "an element-wise result that is to be convolved without kernels, or that has "
+                "kernels and is not (registers ONED, EN)"
+            )
         for group in self.quadrants if kernels else ():
             readers, users = configs[group].processors, configs[group].kernels
             if readers != users:

@@ -19,8 +19,9 @@ from ..conftest import ROOT
 
 EXAMPLES = Path("Examples/MAX78000/CNN")
 DOCUMENT = ROOT / "docs" / "conformance.md"
+COMMON = "Common"
 BEGIN, END = "<!-- vendor examples: begin -->", "<!-- vendor examples: end -->"
-COMPARED = re.compile(r"!= 0x[0-9a-f]+\) return CNN_FAIL")
+COMPARED = re.compile(r"!= 0x[0-9a-f]+\)\s*(?:\{\s*)?return CNN_FAIL")
 ENTRY = re.compile(r"0x[0-9a-fA-F]+|\d+")
 RUN_SECONDS = 30  # on the chip
 
@@ -52,12 +53,12 @@ def has_known_answer(project: Path) -> bool:
 
 def build(project: Path, sdk: Path) -> Path:
     """The ELF that the SDK's own Makefile makes."""
-    elf = project / "build" / f"{project.name}.elf"
-    command = ["make", f"MAXIM_PATH={sdk}", f"PROJECT={project.name}"]
+    command = ["make", f"MAXIM_PATH={sdk}"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    if done.returncode or not elf.exists():
+    made = sorted((project / "build").glob("*.elf"))
+    if done.returncode or not made:
         raise RuntimeError(f"make: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    return elf
+    return made[0]
 
 
 def emulate(project: Path, sdk: Path) -> str:
@@ -79,6 +80,8 @@ def run_example(project: Path, sdk: Path, work: Path, release: str) -> dict[str,
     copy = work / project.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(project, copy)
+    if (project.parent / COMMON).is_dir():  # sources that several share
+        shutil.copytree(project.parent / COMMON, work / COMMON, dirs_exist_ok=True)
     name = f"{project.name} ({release})" if release else project.name
     row = {"example": name, "words checked": str(words_checked(project))}
     for column, route in ROUTES.items():

@@ -148,6 +148,7 @@ REFUSED = [  # register, fields, message
     ("RPTR_BASE", {"read_word": 8190}, "layer 0 reads up to byte 0x8"),
     ("WPTR_BASE", {"write_word": 8190}, "layer 0 writes up to byte 0x8046 of its data-memory"),
     ("WPTR_BASE", {"write_instance": 15, "write_word": 8190}, "layer 0 writes"),
+    ("ONED", {"eltwise": 1}, "layer 0: an element-wise result that is to be convolved without ker"),
     ("EN", {"kernels": 1}, "quadrant 0: processors 0x0003 read data, but 0x0001 use kernels"),
     ("MCNT", {"kernel_first": 0xFFF0, "kernel_last": 0xFFF8}, "layer 0 reads past the end of ker"),
 ]
