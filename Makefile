@@ -38,7 +38,7 @@ $(VENV)/demo.stamp: $(BIN)/python $(NEEDS)
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python $(NEEDS)
-	$(PIP) --editable '.[plots,train,digits,test]'
+	$(PIP) --editable '.[plots,train,digits,emulate,test]'
 	touch $@ $(VENV)/demo.stamp
 
 clean:

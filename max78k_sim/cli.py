@@ -230,6 +230,28 @@ def demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="max78k-demo", help="default: %(default)s")
 
 
+def emulate_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``emulate``."""
+    parser.add_argument("elf", metavar="ELF", help="an Arm program, as for the board")
+    parser.add_argument("--uart", metavar="FILE|pty", help="where its text goes (default: stdout)")
+    parser.add_argument("--gdb", metavar="PORT", type=int, help="wait there for a debugger")
+    parser.add_argument(
+        "--trace",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="every access to accelerator and peripherals, by name (default: stderr)",
+    )
+    parser.add_argument("--record", metavar="NPZ", help="keep accesses to the accelerator")
+    parser.add_argument("--profile", action="store_true", help="processor cycles by function")
+    limits = parser.add_argument_group("when to stop")
+    limits.add_argument("--max-instructions", metavar="N", type=int)
+    limits.add_argument("--max-cycles", metavar="N", type=int, help="of the processor")
+    limits.add_argument("--max-seconds", metavar="S", type=float, help="on the chip")
+    limits.add_argument("--until", metavar="TEXT", help="once the program has sent this")
+    network_options(parser, checkpoint=None)
+
+
 def pretrain_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``pretrain``."""
     parser.add_argument(
@@ -257,6 +279,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
+    ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
     ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),
 )
 

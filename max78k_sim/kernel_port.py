@@ -44,6 +44,11 @@ class KernelPort:
             )
         self._streams[processor] = [offset // WORD, 0, 0]
 
+    def next_word(self, processor: int) -> int | None:
+        """The kernel word that a processor's packed stream fills now; None without a stream."""
+        stream = self._streams.get(processor)
+        return None if stream is None else stream[0]
+
     def write_packed(self, processor: int, value: int) -> None:
         """The next four bytes of a stream; their address does not matter."""
         stream = self._streams.get(processor)

@@ -102,6 +102,46 @@ def bus_write() -> float:
     return best(write, 20) / 1000
 
 
+def emulator_figures() -> list[Figure]:
+    """The emulated board, against unicorn alone on the same program; none without a compiler."""
+    import pytest
+
+    from firmware.board import Board
+    from tests.firmware.arm import program
+
+    try:
+        elf = program("speed", "-DROUNDS=300")
+    except pytest.skip.Exception:
+        return []
+    Board(elf).run(instructions=100_000)  # compiles the hooks
+    boards = [Board(elf) for _ in range(3)]
+    counted = best(lambda: boards.pop().run(), 3)
+    board = Board(elf)
+    end = board.run().pc
+    bare = best(lambda: bare_unicorn(board, end), 3)
+    nanoseconds = counted / board.cpu.instructions * 1e9
+    return [
+        Figure("an emulated instruction", nanoseconds, "ns", 20.0),
+        Figure("emulated board / unicorn alone", counted / bare, "ratio"),
+    ]
+
+
+def bare_unicorn(board, end: int) -> None:
+    """The board's program in unicorn as it comes, up to an address."""
+    from firmware.board.cpu import MEMORIES, REGISTERS, new_engine
+
+    engine = new_engine()
+    for _, base, size in MEMORIES:
+        engine.mem_map(base, size)
+    engine.mmio_map(0x40000000, 0x100000, lambda *_: 0, None, lambda *_: None, None)
+    for segment in board.image.segments:
+        engine.mem_write(segment.address, segment.data)
+    first = bytes(engine.mem_read(0x10000000, 8))
+    stack, reset = (int.from_bytes(first[n : n + 4], "little") for n in (0, 4))
+    engine.reg_write(REGISTERS["sp"], stack)
+    engine.emu_start(reset, end)
+
+
 def batch(trainer: Trainer, pool) -> None:
     """A whole step on four images."""
     trainer.train_batch(pool.images[:4], pool.labels[:4])
@@ -109,7 +149,7 @@ def batch(trainer: Trainer, pool) -> None:
 
 def main() -> int:
     """Print the table; 1 when a goal was missed."""
-    measured = figures()
+    measured = [*figures(), *emulator_figures()]
     for figure in measured:
         goal = "" if figure.goal is None else f"  goal {figure.goal} {figure.unit}"
         verdict = "" if figure.holds else "  MISSED"
