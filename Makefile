@@ -5,13 +5,16 @@ BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 NEEDS   = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test lint types bench docs pretrain clean
+.PHONY: demo test nightly lint types bench docs pretrain clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/max78k demo
 
 test: lint types
 	$(BIN)/python -m pytest
+
+nightly: $(VENV)/test.stamp  # 20 times as many random examples; 10,000 and more of each reader
+	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -1,7 +1,11 @@
-"""Whatever a description holds, reading it gives a network or a Max78kError in one line."""
+"""Whatever a description holds, reading it gives a network or a Max78kError in one line.
+
+1,200 examples, and 24,000 with MAX78K_NIGHTLY=1; none hangs, or takes a gigabyte.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from max78k_sim.errors import Max78kError
-from max78k_sim.loading import load_network
+from max78k_sim.loading import find_faults, load_network
 from max78k_sim.yaml_reader import GLOBAL_NAMES, LAYER_NAMES
 from tests.conftest import CASES
+from tests.guards import bounded_memory, no_hang
 from tests.strategies import examples
 
 VALID = [file.read_text() for file in sorted(CASES.glob("*/network.yaml"))]
@@ -29,12 +34,21 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "network.yaml"
 
 
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+    with bounded_memory():
+        yield
+
+
 def reads_or_refuses(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    try:
-        load_network(file)
-    except Max78kError as error:
-        assert str(error).startswith(str(file)) and str(error).isprintable(), str(error)
+    with no_hang():
+        try:
+            load_network(file)
+        except Max78kError as error:
+            assert str(error).startswith(str(file)) and str(error).isprintable(), str(error)
+        for error in find_faults(file):
+            assert str(error).isprintable(), str(error)
 
 
 @examples(300)

@@ -26,6 +26,7 @@ from max78k_sim.checkpoint import Checkpoint, read_checkpoint
 from max78k_sim.errors import InputError
 from max78k_sim.torch_files import TorchFile
 from tests.conftest import ROOT, corpus
+from tests.guards import bounded_memory, no_hang
 from tests.strategies import examples
 
 KINDS = {"float32": "FloatStorage", "int64": "LongStorage", "uint16": "BFloat16Storage"}
@@ -540,13 +541,19 @@ def npz_content() -> bytes:
 TINY = root_of({"fc.weight": np.array([[5, -7]], np.float32), "fc.output_shift": array_of(1)})
 VALID = {"npz": npz_content()} | {name: form(*TINY) for name, form in FORMS.items()}
 HEADS = [b"", b"PK\3\4", b"PK\5\6", b"\xfd7zXZ\0", b"\x80\x02", VALID["legacy"][:150]]
-FUZZ = examples(50)
+FUZZ = examples(170)  # of three tests: 500, and 10,000 with MAX78K_NIGHTLY=1
 FLIPS = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+    with bounded_memory():
+        yield
 
 
 def reads_or_refuses(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with warnings.catch_warnings():
+    with no_hang(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             assert isinstance(read_checkpoint(path), Checkpoint)
