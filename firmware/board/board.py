@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from max78k_sim.bus.faults import IllegalAccess
 from max78k_sim.errors import InputError, Max78kError
-from max78k_sim.faults import IllegalAccess
 
 from . import hooks
 from .accelerator import Accelerator

@@ -12,7 +12,7 @@ import numpy as np
 from max78k_sim.allocation import Plan
 from max78k_sim.errors import InputError
 from max78k_sim.explain import explain
-from max78k_sim.replay import INTERRUPT, READ, WRITE, Trace, save_trace
+from max78k_sim.programs.replay import INTERRUPT, READ, WRITE, Trace, save_trace
 
 from .accelerator import LINE
 from .board import Board

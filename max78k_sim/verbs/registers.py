@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from ..allocation import allocate
-from ..disassembly import FieldDifference, LayerText, Words, differences, disassemble
 from ..errors import InputError
 from ..explain import planned_words
 from ..map_text import table
-from ..register_sources import read_registers
+from ..programs.disassembly import FieldDifference, LayerText, Words, differences, disassemble
+from ..programs.register_sources import read_registers
 from .common import network_from
 
 DIFFERENT = 1  # exit code

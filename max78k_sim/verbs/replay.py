@@ -11,8 +11,8 @@ from dataclasses import asdict
 from ..bus import Bus
 from ..machine import Machine
 from ..map_text import table
-from ..negative_control import KINDS, OUTCOMES, control
-from ..replay import Result, Trace, finish, load_trace, replay
+from ..programs.negative_control import KINDS, OUTCOMES, control
+from ..programs.replay import Result, Trace, finish, load_trace, replay
 
 DIFFERENT = 1  # exit code
 

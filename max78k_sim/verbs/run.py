@@ -12,7 +12,7 @@ import numpy as np
 from ..allocation import Plan
 from ..latency import latency
 from ..loading import read_sample
-from ..recording import Record, dump, records, stretches
+from ..validation.recording import Record, dump, records, stretches
 from .common import compiled, network_from, write_whole
 
 SHOWN = 16  # values of an output that are printed

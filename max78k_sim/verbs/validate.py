@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..board import BoardReport, compare_board
-from ..causes import Finding
 from ..errors import InputError
-from ..golden import GoldenFolder
 from ..loading import read_sample
 from ..network import Network
 from ..program import Program
-from ..references import Reference, read_reference
-from ..validation import Difference, Error, LayerResult, Report, WordsResult, compare
+from ..validation.board import BoardReport, compare_board
+from ..validation.causes import Finding
+from ..validation.golden import GoldenFolder
+from ..validation.references import Reference, read_reference
+from ..validation.validation import Difference, Error, LayerResult, Report, WordsResult, compare
 from . import EXIT_DIFFERENT
 from .common import compiled, network_from
 

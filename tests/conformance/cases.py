@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from max78k_sim.golden import GoldenFolder
 from max78k_sim.loading import load_network, read_sample
 from max78k_sim.network import Network
+from max78k_sim.validation.golden import GoldenFolder
 
 EXPECTED_COUNTS = {"corpus": 462, "fuzz": 238}  # so that no case drops out unnoticed
 

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from max78k_sim.golden import GoldenFolder
 from max78k_sim.program import compile_network
-from max78k_sim.references import read_reference
-from max78k_sim.validation import compare
+from max78k_sim.validation.golden import GoldenFolder
+from max78k_sim.validation.references import read_reference
+from max78k_sim.validation.validation import compare
 from tests.conftest import CASES, NO_CORPUS, corpus, has_corpus
 
 from .cases import Case, cases_in

@@ -19,7 +19,7 @@ from firmware.board.gdb import GdbServer
 from firmware.board.profile import profile
 from firmware.board.terminal import connect
 from max78k_sim import cli
-from max78k_sim.replay import INTERRUPT
+from max78k_sim.programs.replay import INTERRUPT
 from tests import fashion
 from tests.firmware.arm import program
 from tests.firmware.test_board import player  # noqa: F401 - a fixture

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from max78k_sim import driver, packing
-from max78k_sim.bus import Bus
+from max78k_sim import packing
+from max78k_sim.bus import Bus, driver
 from max78k_sim.machine import Machine
 from max78k_sim.program import Program, compile_network
 from max78k_sim.testing import samples

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from max78k_sim.board import BoardReport, compare_board
 from max78k_sim.errors import InputError
 from max78k_sim.machine import Machine
 from max78k_sim.network import Network
 from max78k_sim.program import compile_network
-from max78k_sim.references import read_reference
+from max78k_sim.validation.board import BoardReport, compare_board
+from max78k_sim.validation.references import read_reference
 from tests.unit.test_validation import RIGHT, SAMPLE, change, parameterised, without_bias
 
 SHORT = replace(RIGHT, layers=RIGHT.layers[:2], parameters=RIGHT.parameters[:2])  # ends in 8 bits

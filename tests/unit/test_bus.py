@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from max78k_sim import driver, placement
-from max78k_sim.bus import MOST_FAULTS, Bus
+from max78k_sim import placement
+from max78k_sim.bus import driver
+from max78k_sim.bus.bus import MOST_FAULTS, Bus
+from max78k_sim.bus.faults import KINDS, Fault, IllegalAccess
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import InputError, NotEmulated
-from max78k_sim.faults import KINDS, Fault, IllegalAccess
 from max78k_sim.latency import latency
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network

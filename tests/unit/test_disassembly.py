@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from max78k_sim import cli, driver
-from max78k_sim.bus import Bus
-from max78k_sim.disassembly import differences, disassemble
+from max78k_sim import cli
+from max78k_sim.bus import Bus, driver
 from max78k_sim.errors import InputError
 from max78k_sim.explain import planned_words
 from max78k_sim.machine import Machine
-from max78k_sim.register_sources import read_registers
-from max78k_sim.replay import Recorder, save_trace
+from max78k_sim.programs.disassembly import differences, disassemble
+from max78k_sim.programs.register_sources import read_registers
+from max78k_sim.programs.replay import Recorder, save_trace
 from tests import fashion
 from tests.conformance.cases import cases_in
 from tests.conftest import CASES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from max78k_sim import recording
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
+from max78k_sim.validation import recording
 from tests.builders import FIRST, one_layer
 from tests.conformance.cases import Case
 from tests.conftest import CASES

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from max78k_sim.errors import InputError
-from max78k_sim.golden import GoldenFolder
 from max78k_sim.network import Network
 from max78k_sim.program import compile_network
-from max78k_sim.recording import Record, dump, records
-from max78k_sim.references import KINDS, read_reference
-from max78k_sim.validation import compare
-from max78k_sim.vendor_log import blocks, known_answer, mismatches
+from max78k_sim.validation.golden import GoldenFolder
+from max78k_sim.validation.recording import Record, dump, records
+from max78k_sim.validation.references import KINDS, read_reference
+from max78k_sim.validation.validation import compare
+from max78k_sim.validation.vendor_log import blocks, known_answer, mismatches
 from tests.conformance.cases import Case
 from tests.conftest import CASES
 from tests.unit.test_validation import RIGHT, SAMPLE

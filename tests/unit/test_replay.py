@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from max78k_sim import cli, driver
-from max78k_sim.bus import Bus
+from max78k_sim import cli
+from max78k_sim.bus import Bus, driver
 from max78k_sim.errors import InputError
 from max78k_sim.machine import Machine
-from max78k_sim.negative_control import KINDS, OUTCOMES, Control, control
-from max78k_sim.replay import (
+from max78k_sim.programs.negative_control import KINDS, OUTCOMES, Control, control
+from max78k_sim.programs.replay import (
     READ,
     Recorder,
     Trace,

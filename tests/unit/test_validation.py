@@ -10,9 +10,9 @@ import pytest
 from max78k_sim import arithmetic
 from max78k_sim.network import Network, Parameters
 from max78k_sim.program import compile_network
-from max78k_sim.recording import dump, records
-from max78k_sim.references import Reference
-from max78k_sim.validation import compare
+from max78k_sim.validation.recording import dump, records
+from max78k_sim.validation.references import Reference
+from max78k_sim.validation.validation import compare
 from tests.builders import FIRST, network_of, parameters_of
 
 SAMPLE = np.random.default_rng(3).integers(-128, 128, (3, 6, 6)).astype(np.int8)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..device import WORD, WORD_MASK
+from ..errors import InputError, NotEmulated
+from ..explain import explain
+from ..machine import FAST_FIFO, FIFOS, Machine
 from . import faults
-from .device import WORD, WORD_MASK
-from .errors import InputError, NotEmulated
-from .explain import explain
 from .faults import Fault
 from .kernel_port import KernelPort
-from .machine import FAST_FIFO, FIFOS, Machine
 from .mlator import Mlator
 from .power import Power
 from .runner import Runner

@@ -7,9 +7,9 @@ keeps memories, and that switching off loses both, is inferred.
 
 from __future__ import annotations
 
-from .device import WORD_MASK, Device
+from ..device import WORD_MASK, Device
+from ..memory import Memory
 from .kernel_port import KernelPort
-from .memory import Memory
 
 CLOCK_GATE = 25  # bit of GCR.pclkdis0, and of GCR.rst0
 CLOCK_DIVIDER, CLOCK_SOURCE = 14, 17  # bits of GCR.pclkdiv: three of CNNCLKDIV, one of CNNCLKSEL

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import placement
-from .allocation import Plan
+from .. import placement
+from ..allocation import Plan
+from ..errors import InputError, Max78kError
+from ..explain import explain
+from ..machine import Machine
+from ..network import Layer, Network
+from ..program import Program, compile_network
 from .causes import Finding, Situation, sample_changes
-from .errors import InputError, Max78kError
-from .explain import explain
 from .golden import ALL_BITS, Run
-from .machine import Machine
-from .network import Layer, Network
 from .patterns import find_causes, same_sums
-from .program import Program, compile_network
 from .recording import Record, record
 from .references import Reference
 

@@ -17,12 +17,12 @@ from zlib import crc32
 
 import numpy as np
 
+from ..bus import Bus
+from ..errors import InputError
+from ..machine import Machine
+from ..routine import LayerTrace, Routine
 from . import replay
-from .bus import Bus
-from .errors import InputError
-from .machine import Machine
 from .replay import Trace
-from .routine import LayerTrace, Routine
 
 KINDS = ("kernel", "bias", "register")
 OUTCOMES = ("program", "layers", "refused", "unseen")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .bus import Bus
-from .device import WORD, Device
-from .errors import InputError, Max78kError
-from .explain import explain
+from ..bus import Bus
+from ..device import WORD, Device
+from ..errors import InputError, Max78kError
+from ..explain import explain
 
 READ, WRITE, INTERRUPT = range(3)
 ROWS = {"kind": 2, "size": WORD, "address": 0xFFFFFFFF, "value": 0xFFFFFFFF}  # largest values

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .errors import NotEmulated
-from .memory import Memory
+from ..errors import NotEmulated
+from ..memory import Memory
 
 WORDS = 4  # of data memory behind one read of MLAT
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .devices import MAX78000
-from .errors import InputError
-from .memory import Memory
+from ..devices import MAX78000
+from ..errors import InputError
+from ..memory import Memory
 from .replay import WRITE, find_start, load_trace
 
 REGISTER_REGIONS = ("quadrant register", "layer register", "fifo register", "fast fifo register")

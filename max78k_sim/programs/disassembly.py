@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .device import Device, Location
-from .devices import MAX78000
-from .errors import Max78kError
-from .explain import describe_word
-from .layer import ELTWISE
-from .layer_config import LayerConfig
-from .machine import Machine
-from .packing import KERNEL_BYTES
-from .registers import Register
-from .routine import Routine
+from ..device import Device, Location
+from ..devices import MAX78000
+from ..errors import Max78kError
+from ..explain import describe_word
+from ..layer import ELTWISE
+from ..layer_config import LayerConfig
+from ..machine import Machine
+from ..packing import KERNEL_BYTES
+from ..registers import Register
+from ..routine import Routine
 
 Words = dict[int, int]  # address -> contents
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import InputError
+from ..explain import explain
+from ..machine import Machine
+from ..program import Program
 from .causes import Finding
-from .errors import InputError
-from .explain import explain
-from .machine import Machine
-from .program import Program
 from .recording import Record, record
 from .references import Reference
 from .validation import explain_layer

@@ -8,10 +8,10 @@ need no port.  (Matches the vendor's generator; eight programs that ran on silic
 
 from __future__ import annotations
 
-from .device import WORD, WORD_MASK
-from .errors import NotEmulated
-from .memory import Memory
-from .packing import KERNEL_BYTES, KERNEL_SLOT
+from ..device import WORD, WORD_MASK
+from ..errors import NotEmulated
+from ..memory import Memory
+from ..packing import KERNEL_BYTES, KERNEL_SLOT
 
 SLOT_WORDS = KERNEL_SLOT // WORD
 SET_ADDRESS = 1  # the byte that names the first kernel word, and its byte address in a word

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .memory import Memory
+from ..memory import Memory
 
 SHOWN = 3  # registers that a warning names
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import packing, placement
-from .device import WORD, Device
-from .fifo import fifo_words
-from .machine import check_sample
-from .program import Program, Write
+from .. import packing, placement
+from ..device import WORD, Device
+from ..fifo import fifo_words
+from ..machine import check_sample
+from ..program import Program, Write
 
 FIRST_PORT, FAST_PORT = 2, 4  # entries: FIFO 0's write port, the fast FIFO's
 

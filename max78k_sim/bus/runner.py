@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import latency
-from .errors import InputError
-from .machine import FAST_FIFO, FIFOS, Machine
-from .routine import LayerTrace
+from .. import latency
+from ..errors import InputError
+from ..machine import FAST_FIFO, FIFOS, Machine
+from ..routine import LayerTrace
 
 
 class Runner:

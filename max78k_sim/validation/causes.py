@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from . import arithmetic
-from .layer import ELTWISE, NETWORK_INPUT, Layer
-from .network import Network, Parameters
+from .. import arithmetic
+from ..layer import ELTWISE, NETWORK_INPUT, Layer
+from ..network import Network, Parameters
 from .recording import Record
 
 SHIFTS = range(-8, 9)  # tried around the layer's own

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
+from ..layer import Layer
+from ..network import Network
 from .golden import GoldenFolder, Run, read_arrays
-from .layer import Layer
-from .network import Network
 from .vendor_log import PASSED, Mismatch, blocks, known_answer, mismatches
 
 KINDS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .errors import InputError, Max78kError
+from ..errors import InputError, Max78kError
 
 # Kind -> what is wrong; {group} is the quadrant of the address.
 KINDS = {

@@ -18,14 +18,14 @@ from zlib import error as ZlibError
 
 import numpy as np
 
-from .checkpoint import read_checkpoint
-from .devices import find_device
-from .errors import InputError
-from .layer_builder import Options
-from .loading import build_network, read_sample
-from .network import Network
-from .switches import ALL_LAYERS
-from .yaml_reader import read_description
+from ..checkpoint import read_checkpoint
+from ..devices import find_device
+from ..errors import InputError
+from ..layer_builder import Options
+from ..loading import build_network, read_sample
+from ..network import Network
+from ..switches import ALL_LAYERS
+from ..yaml_reader import read_description
 
 FUNCTIONS = ("cnn_init", "cnn_configure", "cnn_start")  # that write registers
 ALL_BITS = 0xFFFFFFFF

@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from .allocation import Plan
-from .machine import Machine
-from .network import Layer
-from .program import Program
-from .routine import LayerTrace
+from ..allocation import Plan
+from ..machine import Machine
+from ..network import Layer
+from ..program import Program
+from ..routine import LayerTrace
 
 
 @dataclass(frozen=True, eq=False)

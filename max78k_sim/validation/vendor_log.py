@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 from .golden import Run
 
 LAYER = re.compile(r"LAYER (\d+)\b.*\.\.\.\s*$")
