@@ -31,7 +31,11 @@ LABELS = (
         "not say the same; the row below says which is followed",
     ),
     (ESTIMATE, "worked out from what is known, not compared with anything"),
-    (SILICON, "compared with a board; nothing here is, yet"),
+    (
+        SILICON,
+        "equal to what a board gave: the known answers of eight programs that the vendor ran on "
+        "the device, and what a third party's training firmware printed (conformance.md)",
+    ),
 )
 
 
