@@ -167,7 +167,7 @@ def registers_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "program",
         nargs="*",
-        help="a trace (.npz), a C project or file, or a golden case; two are compared",
+        help="a trace (.npz), a C project or file, a golden case, or an ELF; two are compared",
     )
     network_options(parser, checkpoint=None)
     json_option(parser)

@@ -27,6 +27,15 @@ REGISTER_WRITE = re.compile(
 ELF_MAGIC = b"\x7fELF"
 
 
+def is_elf(name: str) -> bool:
+    """Whether a file is an Arm program: what that writes is known when it ran."""
+    path = Path(name)
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(ELF_MAGIC)) == ELF_MAGIC
+
+
 def read_registers(name: str) -> dict[int, int]:
     """Registers of a trace (.npz), a golden case or C project (folder), or a C file."""
     path = Path(name)
@@ -41,12 +50,6 @@ def read_registers(name: str) -> dict[int, int]:
         raise InputError("there is no such file", file=path)
     if path.suffix == ".npz":
         return from_trace(path)
-    with path.open("rb") as stream:
-        if stream.read(len(ELF_MAGIC)) == ELF_MAGIC:
-            raise InputError(
-                "an ELF: what it writes is known once it ran; record a trace and give that",
-                file=path,
-            )
     return from_golden(path) if path.suffix == ".json" else from_c(path)
 
 

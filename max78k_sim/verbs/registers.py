@@ -6,22 +6,27 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from ..allocation import allocate
 from ..errors import InputError
 from ..explain import planned_words
 from ..map_text import table
 from ..programs.disassembly import FieldDifference, LayerText, Words, differences, disassemble
-from ..programs.register_sources import read_registers
+from ..programs.register_sources import is_elf, kept, read_registers
+from ..programs.replay import WRITE
 from .common import network_from
 
 DIFFERENT = 1  # exit code
+MOST_INSTRUCTIONS = 1 << 30  # of an Arm program, until it starts the accelerator
 ALL_QUADRANTS = (0, 1, 2, 3)
 
 
 def main(options: Namespace) -> int:
     """Print one program, or the differences of two (then 1 when there are any)."""
-    programs = [read_registers(name) for name in options.program]
+    programs = [
+        elf_registers(name) if is_elf(name) else read_registers(name) for name in options.program
+    ]
     if options.config_file:
         programs.append(planned_registers(options))
     if not 1 <= len(programs) <= 2:
@@ -32,6 +37,22 @@ def main(options: Namespace) -> int:
     found = differences(programs[0], programs[1])
     show_differences(found, options.json)
     return DIFFERENT if found else 0
+
+
+def elf_registers(name: str) -> Words:
+    """What an Arm program has written when it starts the accelerator: it is run until then."""
+    from firmware.board import Board
+    from firmware.board.trace import Recorder, watch
+
+    board = Board(name)
+    recorder = Recorder(board)
+    watch(board, lambda *_: board.stop("start") if board.accelerator.runs else None)
+    result = board.run(instructions=MOST_INSTRUCTIONS)
+    if not board.accelerator.runs:
+        message = f"it does not start the accelerator (the run ended: {result.reason})"
+        raise InputError(message, file=name)
+    writes = {address: value for kind, _, address, value in recorder.rows if kind == WRITE}
+    return kept(writes, Path(name))
 
 
 def planned_registers(options: Namespace) -> Words:

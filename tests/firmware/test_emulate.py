@@ -143,3 +143,12 @@ def test_a_debugger(debugged):
     assert board.uart == "hello\n16 *** PASS ***\n"
     assert client.ask("vMustReplyEmpty") == ""
     assert client.ask("m30000000,4") == "E01"
+
+
+def test_registers_that_a_program_for_arm_writes(player, capsys):  # noqa: F811
+    network = ["--config-file", str(fashion.CONFIG), "--checkpoint-file", str(fashion.CHECKPOINT)]
+    assert cli.main(["registers", str(player), *network]) == 0, capsys.readouterr().out
+    assert cli.main(["registers", str(player)]) == 0
+    assert "layer 4" in capsys.readouterr().out
+    assert cli.main(["registers", str(program("hello"))]) == 2
+    assert "it does not start the accelerator (the run ended: loop)" in capsys.readouterr().err

@@ -124,7 +124,6 @@ def test_a_configuration_by_another_name(tmp_path):
 WRONG = [  # name, contents, message
     ("none", None, "none: there is no such file"),
     ("main.c", b"int main(void) { return 0; }", "it writes no register of the accelerator"),
-    ("firmware.elf", b"\x7fELF\x01", "an ELF: what it writes is known once it ran; record a trace"),
     ("registers.json", b"[", "not a golden case's registers"),
 ]
 
