@@ -188,7 +188,7 @@ def read_shape(context: Context) -> tuple[int, int, int]:
     if channels is None or size is None:
         raise InputError(
             "the input shape is not known; add in_channels and in_dim to the first layer, for "
-            "example in_channels: 1 and in_dim: [28, 28]",
+            "example in_channels: 1 and in_dim: [28, 28], or --input-shape 1,28,28",
             rule="input-known",
         )
     return channels, *size

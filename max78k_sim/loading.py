@@ -133,8 +133,12 @@ def read_sample(sample: np.ndarray | str | Path) -> np.ndarray:
         try:
             with open(sample, "rb") as file:
                 values = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
-            raise InputError(f"not a .npy array of integers: {error}", file=sample) from None
+        except OSError as error:
+            raise InputError(f"cannot read the sample: {error.strerror}", file=sample) from None
+        except (ValueError, EOFError, MemoryError, BadZipFile):
+            raise InputError(
+                "is damaged, or not a .npy array of integers; numpy.save writes one", file=sample
+            ) from None
         if not isinstance(values, np.ndarray):
             raise InputError("an .npz archive; give a .npy file with one sample", file=sample)
     else:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
@@ -75,12 +77,17 @@ def load_trace(file: str | Path) -> Trace:
     """Read a trace; InputError with what is wrong with it."""
     file = Path(file)
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise ValueError("one array")
             arrays = {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise InputError("there is no such file", file=file) from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"not a trace (.npz): {error}", file=file) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=file) from None
+    except (ValueError, EOFError, KeyError, MemoryError, BadZipFile, ZlibError):
+        raise InputError("is damaged, or not a trace (.npz)", file=file) from None
     missing = [name for name in (*ROWS, *CHECKS, "check_val") if name not in arrays]
     if missing:
         raise InputError(f"not a trace: it has no {', '.join(missing)}", file=file)
@@ -229,13 +236,14 @@ class Recorder:
 
 
 def save_trace(trace: Trace, file: Path) -> None:
-    """Write a trace, compressed."""
+    """Write a trace, compressed, under exactly this name."""
     runs = [words for _, _, words in trace.checks]
-    np.savez_compressed(
-        file,
-        **{name: getattr(trace, name) for name in ROWS},
-        check_addr=np.array([address for address, _, _ in trace.checks], np.uint32),
-        check_mask=np.array([mask for _, mask, _ in trace.checks], np.uint32),
-        check_len=np.array([len(words) for words in runs], np.uint32),
-        check_val=np.concatenate([np.zeros(0, np.uint32), *runs]),
-    )
+    with file.open("wb") as stream:  # to a name without .npz, numpy would add it
+        np.savez_compressed(
+            stream,
+            **{name: getattr(trace, name) for name in ROWS},
+            check_addr=np.array([address for address, _, _ in trace.checks], np.uint32),
+            check_mask=np.array([mask for _, mask, _ in trace.checks], np.uint32),
+            check_len=np.array([len(words) for words in runs], np.uint32),
+            check_val=np.concatenate([np.zeros(0, np.uint32), *runs]),
+        )

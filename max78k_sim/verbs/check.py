@@ -46,9 +46,14 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 def closing(verdict: Verdict) -> str:
     """The last line."""
     if not verdict.fits:
-        count = len(verdict.problems)
-        return f"does not fit: {count} problem{'s' if count > 1 else ''}"
-    return "fits" + (f", with {len(verdict.warnings)} warnings" if verdict.warnings else "")
+        return f"refused: {counted(len(verdict.problems), 'problem')}"
+    warnings = f", with {counted(len(verdict.warnings), 'warning')}" if verdict.warnings else ""
+    return "fits" + warnings
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 problem", "2 problems"."""
+    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def layer_lines(verdict: Verdict) -> list[str]:

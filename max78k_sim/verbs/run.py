@@ -25,11 +25,17 @@ def main(options: Namespace) -> None:
     run = list(records(program, read_sample(options.sample_input)))
     if options.dump:
         arrays: dict[str, Any] = dump(program.plan, run)
-        write_whole(Path(options.dump), lambda name: np.savez_compressed(name, **arrays))
+        write_whole(Path(options.dump), lambda name: save(name, arrays))
     if options.json:
         print(json.dumps(result_json(program.plan, run)))
     else:
         print("\n".join(result_lines(program.plan, run)))
+
+
+def save(file: Path, arrays: dict[str, Any]) -> None:
+    """An .npz file of exactly this name: numpy adds .npz to a name without, not to a stream."""
+    with file.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def result_json(plan: Plan, run: list[Record]) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def result_lines(plan: Plan, run: list[Record]) -> list[str]:
         f"{plan.network.name}: output {shape} (CHW), {final.dtype}, of {layer.name}",
         " ".join(map(str, values[:SHOWN])) + more,
         *address_lines(plan, run[-1]),
-        f"largest: {int(values.argmax())}; {latency(plan).total:,} accelerator cycles (estimate)",
+        f"largest: {int(values.argmax())}; {latency(plan).total:,} accelerator cycles",
     ]
 
 

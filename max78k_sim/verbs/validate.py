@@ -109,7 +109,8 @@ def fault_lines(layer: LayerResult) -> list[str]:
     assert first is not None
     title = "the input" if layer.layer < 0 else f"layer {layer.layer} ({layer.name})"
     lines = [f"first difference: {title}, {place_text(first)}"]
-    lines.append(f"  expected {first.expected}, here {first.ours}")
+    if all(finding.cause != "shape" for finding in layer.causes):
+        lines.append(f"  expected {first.expected}, here {first.ours}")
     if layer.sums_equal is not None:
         same = "are equal: look at what follows them" if layer.sums_equal else "differ already"
         lines.append(f"  the accumulators (before the shift) {same}")
@@ -154,6 +155,8 @@ def error_text(error: Error | None) -> str:
     """Values that differ, and by how much at most."""
     if error is None or not error.different:
         return "equal"
+    if not error.largest:
+        return "another shape"
     return f"{error.different:,}, up to {error.largest:,}"
 
 

@@ -76,7 +76,7 @@ def test_map_files(capsys, tmp_path):
 
 
 def test_run(capsys, tmp_path):
-    layers = tmp_path / "layers.npz"
+    layers = tmp_path / "layers"  # written under exactly this name
     code, out, _ = run(
         capsys,
         "run",

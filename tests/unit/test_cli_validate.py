@@ -80,7 +80,7 @@ def test_check_finds_a_problem(capsys, tmp_path, old, new, message, line):
     file.write_text(text.replace(old, new, 1))
     arguments = ("check", "--config-file", file, *NETWORK[2:])
     code, out, _ = run(capsys, *arguments)
-    assert code == 2 and message in out and "\ndoes not fit: " in out
+    assert code == 2 and message in out and "\n\nrefused: " in out
     code, out, _ = run(capsys, *arguments, "--json")
     problem = json.loads(out)["problems"][0]
     assert code == 2 and message in problem["message"] and problem["file"] == str(file)

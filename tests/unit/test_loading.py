@@ -190,8 +190,14 @@ def test_the_checkpoint_of_another_architecture(folder):
 def test_a_sample_that_is_no_array(folder, content):
     file = folder / "sample.npy"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"{file}: "):
+    with pytest.raises(InputError, match=f"{file}: is damaged, or not a .npy array of integers"):
         simulate(folder / "network.yaml", folder / "w.npz", file)
+
+
+def test_a_sample_that_is_not_there(folder):
+    missing = folder / "none.npy"
+    with pytest.raises(InputError, match=f"{missing}: cannot read the sample: No such file or dir"):
+        simulate(folder / "network.yaml", folder / "w.npz", missing)
 
 
 def test_samples_of_other_kinds(folder):
@@ -201,5 +207,5 @@ def test_samples_of_other_kinds(folder):
     with pytest.raises(InputError, match=r"an \.npz archive; give a .npy file with one sample"):
         simulate(*files, folder / "w.npz")
     np.save(folder / "objects.npy", np.array([None]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"not a \.npy array of integers"):
+    with pytest.raises(InputError, match=r"not a \.npy array of integers; numpy\.save"):
         simulate(*files, folder / "objects.npy")

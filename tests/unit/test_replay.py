@@ -164,12 +164,22 @@ def test_files_that_are_not_traces(tmp_path, change, message):
     assert message in str(caught.value) and str(file) in str(caught.value)
 
 
-def test_no_file_and_no_npz(tmp_path):
+UNREADABLE = [b"", b"no", b"PK\x03\x04 and no more", b"\x93NUMPY\x01\x00"]
+
+
+def test_no_file(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         load_trace(tmp_path / "none.npz")
-    (tmp_path / "text.npz").write_text("no")
-    with pytest.raises(InputError, match="not a trace"):
-        load_trace(tmp_path / "text.npz")
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        load_trace(tmp_path)
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_no_npz(tmp_path, content):
+    file = tmp_path / "text.npz"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged, or not a trace \(\.npz\)"):
+        load_trace(file)
 
 
 # --- the negative control
