@@ -183,8 +183,7 @@ def test_a_fault_names_the_weight_and_the_program_counter():
         bus.read(KERNEL + 8, 1)
     assert (
         "(first kernel [out 0, in 0, row 2, column 2], processor 0, kernel word 0, b8, byte 8 of "
-        "the slot); "
-        in str(caught.value)
+        "the slot); " in str(caught.value)
     )
     assert str(caught.value).endswith("program counter 0x10000abc")
 
