@@ -16,11 +16,10 @@ from ..host import compiler
 DIRECTORY = Path(__file__).parent
 RUNTIME = ("exec_runtime.c", "exec_stubs.c")
 # Headers of the support library that mxc.h stands for, too.
-SAME_AS_MXC = (
-    "mxc_device mxc_sys mxc_delay mxc_errors mxc_assert mxc_lock mxc_pins max78000 nvic_table "
-    "board led pb icc tmr gpio sema uart gcr_regs gcfr_regs fcr_regs sema_regs icc_regs tmr_regs "
-    "gpio_regs bbfc_regs"
-).split()
+LIBRARY = ("device", "sys", "delay", "errors", "assert", "lock", "pins")
+REGISTERS = ("gcr", "gcfr", "fcr", "sema", "icc", "tmr", "gpio", "bbfc")
+PARTS = ("max78000", "nvic_table", "board", "led", "pb", "icc", "tmr", "gpio", "sema", "uart")
+SAME_AS_MXC = (*(f"mxc_{n}" for n in LIBRARY), *(f"{n}_regs" for n in REGISTERS), *PARTS)
 PERIPHERALS = (0x40000000, 0x40200000)  # storage: programs that write to registers themselves
 WRAPPED = ("memcpy", "memmove", "memset", "memcmp")
 ANYWHERE = ("-g", "-O1", "-fno-pie", "-std=gnu11", "-DTARGET_NUM=78000", "-DMAX78K_EXEC")

@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from max78k_sim.bus import Bus
+from max78k_sim.bus import POWER_REGIONS, WINDOW, Bus
 from max78k_sim.replay import Recorder
 
 RECORD = struct.Struct("<5I")  # exec_record: kind, size, address, value, program counter
@@ -36,7 +36,6 @@ class Chip:
         control = bus.device.address
         groups = range(bus.device.region("quadrant register").groups)
         self._status = {control("quadrant register", group) for group in groups}
-        self._data = bus.device.region("data")
         bus.on_interrupt = self._ended
 
     def serve(self, check: Callable[[], bool]) -> None:
@@ -96,12 +95,14 @@ class Chip:
                 self._finish()
         self._last = address
         if not runner.running and self.runs:
-            self.words_read += self._data.base <= address and self._holds_data(address)
+            self.words_read += self._is_in(("data",), address)
+        if address < WINDOW[0] and self._is_in(POWER_REGIONS, address):
+            return self.bus.read(address, size)  # not recorded: replay begins with the chip on
         return self.port.read(address, size)
 
-    def _holds_data(self, address: int) -> bool:
+    def _is_in(self, regions: tuple[str, ...], address: int) -> bool:
         place = self.bus.memory.find(address)
-        return place is not None and place[0] == "data"
+        return place is not None and place[0] in regions
 
     def _wait(self, finish: bool) -> int:
         """Whether the interrupt is pending, and is now taken."""
