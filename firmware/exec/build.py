@@ -143,13 +143,16 @@ def short(file: str, folder: Path) -> str:
 
 
 def place(program: Path, counter: int) -> str:
-    """Function and line of a program counter, as " in memcpy32 (cnn.c:92)"; "" if unknown."""
-    command = ["addr2line", "-f", "-s", "-e", str(program), f"{max(counter - 1, 0):#x}"]
+    """Function and line of a program counter: " in memcpy32 (cnn.c:92)"; "" if unknown.
+
+    A function that the compiler put into its caller is followed by it: ", in load (cnn.c:120)".
+    """
+    command = ["addr2line", "-f", "-s", "-i", "-e", str(program), f"{max(counter - 1, 0):#x}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    lines = done.stdout.split("\n")
-    if len(lines) < 2 or lines[0].startswith("?") or "?" in lines[1]:
-        return ""
-    return f" in {lines[0]} ({lines[1].split(' ')[0]})"
+    lines = done.stdout.splitlines()
+    pairs = zip(lines[::2], lines[1::2], strict=False)
+    found = [f" in {name} ({at.split(' ')[0]})" for name, at in pairs if "?" not in name + at]
+    return ",".join(found)
