@@ -162,6 +162,19 @@ def replay_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
+def exec_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``exec``."""
+    parser.add_argument("folder", metavar="DIR", help="a C project: the vendor's, generated, yours")
+    parser.add_argument(
+        "--timeout", metavar="S", type=float, default=60, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--on-fault", choices=("stop", "report"), default="stop", help="of an illegal access"
+    )
+    parser.add_argument("--record", metavar="NPZ", help="keep its accesses, for replay")
+    network_options(parser, checkpoint=None)
+
+
 def registers_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``registers``."""
     parser.add_argument(
@@ -279,6 +292,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
+    ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
     ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),
 )

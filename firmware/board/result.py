@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from max78k_sim.errors import Max78kError
 
-FAILED = re.compile(r"\bFAIL(ED)?\b|ASSERT|Data mismatch", re.IGNORECASE)
-PASSED = re.compile(r"\bPASS(ED)?\b", re.IGNORECASE)
+from ..verdict import verdict_of
 
 
 class FirmwareError(Max78kError):
@@ -35,9 +33,9 @@ class Result:
     @property
     def verdict(self) -> str:
         """The program's own: "pass", "fail" (wins), or "none" when it printed neither."""
-        if FAILED.search(self.uart) or self.function in ("fail", "abort", "mxc_assert"):
+        if self.function in ("fail", "abort", "mxc_assert"):
             return "fail"
-        return "pass" if PASSED.search(self.uart) else "none"
+        return verdict_of(self.uart)
 
     @property
     def ended(self) -> bool:

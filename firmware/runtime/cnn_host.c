@@ -5,6 +5,8 @@
 #include "cnn_map.h"
 #include "cnn_port.h"
 
+#ifdef CNN_HOST /* on the board, where every C file of a project is compiled: nothing */
+
 typedef struct {
     uint32_t base, group_stride, unit_stride, entry_stride;
     uint32_t groups, units, entries, words;
@@ -70,3 +72,5 @@ void cnn_write(uint32_t address, uint32_t value)
     if (word)
         *word = value;
 }
+
+#endif

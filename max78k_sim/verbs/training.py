@@ -10,6 +10,7 @@ from trainer.gradients import BIAS_INPUT
 from trainer.loop import Recipe, Trainer
 
 from .. import placement
+from ..device import WORD
 from ..machine import Machine
 from ..network import Layer
 from ..program import Program
@@ -46,7 +47,7 @@ def training_check(program: Program, recipe: Recipe) -> TrainingCheck:
     trainer = Trainer(machine, recipe)
     memory, random = machine.memory, np.random.default_rng(recipe.seed)
     trained = [store.placement for store in trainer.stores.values()]
-    before = tuple(run for place in trained for run in runs(memory, place))
+    before = tuple(whole_slots(memory, *run) for place in trained for run in runs(memory, place))
     shown = []
     for _ in range(CHECK_STEPS):
         trainer.begin()
@@ -62,6 +63,15 @@ def training_check(program: Program, recipe: Recipe) -> TrainingCheck:
         trainer.apply()
     after = tuple(run for place in trained for run in runs(memory, place))
     return TrainingCheck(CHECK_STEPS, CHECK_BATCH, before, tuple(shown), after)
+
+
+def whole_slots(memory, address: int, words: np.ndarray) -> tuple[int, np.ndarray]:
+    """A run to write: of kernels in whole slots, whose last word commits the others."""
+    place = memory.device.locate(address)
+    first = place.region.address(place.group, place.unit, place.entry)
+    count = (address - first) // WORD + len(words)
+    count += -count % len(place.region.word_masks)
+    return first, memory.read(first, count)
 
 
 def runs(memory, place: placement.Placement) -> list[tuple[int, np.ndarray]]:
