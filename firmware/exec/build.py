@@ -14,6 +14,7 @@ from max78k_sim.errors import InputError
 from ..host import compiler
 
 DIRECTORY = Path(__file__).parent
+MAKEFILES = ("Makefile", "project.mk")
 RUNTIME = ("exec_runtime.c", "exec_stubs.c")
 # Headers of the support library that mxc.h stands for, too.
 LIBRARY = ("device", "sys", "delay", "errors", "assert", "lock", "pins")
@@ -55,14 +56,38 @@ UNDEFINED = re.compile(r"(\S+\.c):(\d+)\S*: undefined reference to [`'](\w+)'")
 NO_STUB = "programs with cameras, displays or sound are for max78k emulate"
 
 
+def make_words(folder: Path, *variables: str) -> list[str]:
+    """What a project's Makefile and project.mk put into variables; words with $ are left out."""
+    line = re.compile(rf"^\s*(?:{'|'.join(variables)})\s*[+:?]?=([^#\n]*)", re.MULTILINE)
+    files = [folder / name for name in MAKEFILES if (folder / name).is_file()]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    words = " ".join(found for text in texts for found in line.findall(text)).split()
+    return [word for word in dict.fromkeys(words) if "$" not in word]
+
+
+def folders(folder: Path) -> list[Path]:
+    """Where a project's files are: its folder, src, include, and others that its Makefile names."""
+    named = (folder / word for word in make_words(folder, "VPATH", "IPATH"))
+    found = dict.fromkeys((folder, folder / "src", folder / "include", *named))
+    return [place for place in found if place.is_dir()]
+
+
 def sources(folder: Path) -> list[Path]:
-    """The C files that the SDK's Makefile would take for the Arm core: the folder's, and src's."""
+    """The C files that the SDK's Makefile would take for the Arm core.
+
+    All of the folder and of src, and of other folders those that SRCS names.
+    """
     if not folder.is_dir():
         raise InputError("there is no such folder; exec takes a C project", file=folder)
     found = [file for place in (folder, folder / "src") for file in sorted(place.glob("*.c"))]
     found = [file for file in found if not file.stem.endswith("_riscv")]
     if not found:
         raise InputError("no C file here, nor in src", file=folder)
+    have = {file.name for file in found}
+    for name in make_words(folder, "SRCS"):
+        file = next((place / name for place in folders(folder) if (place / name).is_file()), None)
+        if file is not None and file.name not in have:
+            found.append(file)
     return found
 
 
@@ -95,7 +120,7 @@ def compile_project(folder: Path, build: Path, device: Device) -> Path:
     files = sources(folder)
     prepare(build, device)
     stubs = [f"-I{path}" for path in (DIRECTORY / "stubs", build / "stubs", build, DIRECTORY)]
-    own = [f"-I{path}" for path in (folder, folder / "include", folder / "src") if path.is_dir()]
+    own = [f"-I{path}" for path in folders(folder)]
     objects = []
     for number, file in enumerate(files):
         objects.append(build / f"{number}_{file.stem}.o")

@@ -163,3 +163,19 @@ def test_the_command(tmp_path, capfd):
     assert cli.main(["exec", str(project(tmp_path, "bytes"))]) == 2
     assert "max78k: error: read of 1 byte at 0x50400001" in capfd.readouterr().err
     assert cli.main(["exec", folder, "--timeout", "0"]) == 2
+
+
+def test_sources_in_folders_that_the_makefile_names(tmp_path):
+    folder, common = tmp_path / "project", tmp_path / "common"
+    folder.mkdir()
+    common.mkdir()
+    (common / "helper.h").write_text("int helper(void);\n")
+    (common / "helper.c").write_text("int helper(void) { return 0; }\n")
+    (common / "other.c").write_text("#error not named\n")
+    (folder / "main.c").write_text('#include "helper.h"\nint main(void) { return helper(); }\n')
+    (folder / "Makefile").write_text(
+        "SRCS = main.c\nSRCS += helper.c $(MORE)  # and none\nVPATH += ../common/\n"
+        "IPATH := ../common $(MAXIM_PATH)/Include\n"
+    )
+    result = run_project(folder, timeout=60)
+    assert result.passed and (result.reason, result.exit_code) == ("returned", 0)
