@@ -219,11 +219,17 @@ def pooled(draw: st.DrawFn, layer: Layer) -> Layer:
         st.just((1, 1))
         | st.tuples(st.integers(1, min(rows, most)), st.integers(1, min(columns, most)))
     )
+    after = layer.operands == 2 and rows * columns > 1 and draw(st.booleans())
+    if after and window == (1, 1):  # pooling after the operation needs some
+        window = min(rows, 2), min(columns, 2)
     average = window != (1, 1) and draw(st.booleans())
-    layer = replace(layer, pool=window, pool_average=average, stride=draw(st.integers(1, 4)))
-    if layer.operands == 2 and window != (1, 1) and draw(st.booleans()):
-        return replace(layer, pool_first=False)
-    return layer
+    return replace(
+        layer,
+        pool=window,
+        pool_average=average,
+        stride=draw(st.integers(1, 4)),
+        pool_first=not after,
+    )
 
 
 @st.composite

@@ -163,12 +163,25 @@ def drawn(strategy, count: int) -> list:
     return made
 
 
-def test_every_kind_of_layer_is_drawn():
-    alone = drawn(testing.layers(), 400)
-    networks = drawn(testing.networks(most_layers=5), 150)
-    made = [*alone, *(layer for network in networks for layer in network.layers)]
-    kinds = KINDS | CHAINED
-    assert {kind for kind, holds in kinds.items() if any(map(holds, made))} == set(kinds)
+def first_drawn(strategy, wanted):
+    """The first thing drawn for which ``wanted`` holds, of a few thousand."""
+    limits = settings(
+        max_examples=5000, database=None, derandomize=True, phases=(Phase.generate,), deadline=None
+    )
+    return find(strategy, wanted, settings=limits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_layer_is_drawn(kind):
+    assert KINDS[kind](first_drawn(testing.layers(), KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", CHAINED)
+def test_every_kind_of_chain_is_drawn(kind):
+    network = first_drawn(
+        testing.networks(most_layers=4), lambda network: any(map(CHAINED[kind], network.layers))
+    )
+    assert any(map(CHAINED[kind], network.layers))
 
 
 def test_networks_whose_kernels_do_not_fit_are_not_drawn(monkeypatch):
