@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -28,6 +28,18 @@ def test_kernels_start_at_multiples_of_four():
     assert plan.kernel_map[0, :12].tolist() == [0, 0, -1, -1, 1, 1, -1, -1, 2, 2, -1, -1]
     assert plan.kernel_words_used == 2 * 3 * 2
     assert (plan.kernel_map[2:] == FREE).all()
+
+
+def test_a_plan_does_not_change():
+    plan = allocate(chain(1))
+    for part, field in (
+        (plan, "groups"),
+        (plan.layers[0], "kernel"),
+        (plan.layers[0].kernel, "bits"),
+    ):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, field, None)
+    assert {plan: 1}[plan] == 1 and plan != replace(plan)  # compared by identity
 
 
 def test_layers_on_all_processors_come_first():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from max78k_sim import ops
@@ -52,3 +54,8 @@ def test_what_is_not_emulated(fields, message):
     with pytest.raises(NotEmulated) as caught:
         ops.select(config_of(**fields))
     assert message in str(caught.value)
+
+
+def test_the_table_is_constant():
+    with pytest.raises(FrozenInstanceError):
+        ops.OPS[0].name = "another"
