@@ -1,4 +1,4 @@
-"""The explanations of docs/mutation.md are of lines that are still there (the run itself is long)."""
+"""The explanations of docs/mutation.md are of lines that are still there."""
 
 from __future__ import annotations
 

@@ -1,15 +1,17 @@
-"""Which operation registers select, and which are not emulated."""
+"""Which operation registers select, and the stages before it, against numpy."""
 
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from max78k_sim import ops
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import NotEmulated
 from max78k_sim.layer_config import LayerConfig
+from max78k_sim.ops import stages
 
 SINGLE = {"kernels": 1, "kernel_width": 1}  # a 1x1 kernel, on one pixel
 
@@ -59,3 +61,30 @@ def test_what_is_not_emulated(fields, message):
 def test_the_table_is_constant():
     with pytest.raises(FrozenInstanceError):
         ops.OPS[0].name = "another"
+
+
+DATA = np.arange(-30, 30, dtype=np.int8).reshape(5, 6, 2)
+
+
+@pytest.mark.parametrize("pads", [(0, 0), (1, 0), (0, 1), (2, 1), (1, 2), (3, 3)])
+def test_padding_is_that_of_numpy(pads):
+    rows, columns = pads
+    padded = stages.pad(DATA, config_of(row_pad=rows, column_pad=columns))
+    expected = np.pad(DATA, ((rows, rows), (columns, columns), (0, 0)))
+    np.testing.assert_array_equal(padded, expected, strict=True)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_stride_alone_subsamples(stride):
+    flat = stages.pool(DATA, config_of(stride_count=stride - 1), False)
+    np.testing.assert_array_equal(flat, DATA[::stride, ::stride], strict=True)
+    line = stages.pool(DATA[:, :1], config_of(stride_count=stride - 1, conv1d=1), False)
+    np.testing.assert_array_equal(line, DATA[::stride, :1], strict=True)
+
+
+@pytest.mark.parametrize(("fields", "result"), [({"pool_first": 1}, 4 - 9), ({}, 4 - 0)])
+def test_operands_are_combined_after_pooling_or_before(fields, result):
+    operands = np.array([[[1, 2], [3, 4]], [[9, 0], [0, 0]]], np.int8)[..., None]
+    window = {"pool": 1, "pool_max": 1, "pool_row_count": 1, "pool_column_count": 1}
+    config = config_of(eltwise=1, eltwise_function=0, **window, **fields)
+    assert stages.reduce(operands, config, False).tolist() == [[[result]]]

@@ -93,6 +93,16 @@ def test_kernels_of_a_flattening_layer():
         assert place.address[output, channel * 20 + pixel] == expected
 
 
+def test_kernels_of_a_flattening_layer_of_several_passes():
+    """Kernel (n * pixels + pixel) * passes + pass; channel 90 is the third of the third pass."""
+    fields = {"in_channels": 132, "processors": (1 << 44) - 1, "in_size": (2, 2), "flatten": True}
+    network = one_layer(op="linear", kernel_shape=(1, 1), padding=0, **fields)
+    place = allocate(network).placement(0, "kernel")
+    slot, byte = divmod((1 * 4 + 3) * 3 + 2, 9)
+    expected = 0x50180000 + 2 * 0x4000 + 16 * slot + (8, 9, 10, 11, 4, 5, 6, 7, 0)[byte]
+    assert place.address[1, 90 * 4 + 3] == expected
+
+
 def test_narrow_kernels_share_bytes():
     place = allocate(one_layer(weight_bits=2)).placement(0, "kernel")
     assert place.bit[:, 0, 0, 0].tolist() == [0, 2, 4]
@@ -102,6 +112,7 @@ def test_narrow_kernels_share_bytes():
 def test_bias():
     place = allocate(one_layer(output_processors=0b1110)).placement(0, "bias")
     assert place.address.tolist() == [0x50108004, 0x50108008, 0x5010800C]  # behind one unused lane
+    assert place.bits == 8
 
 
 @pytest.mark.parametrize("kind", ["input", "output", "kernel", "bias"])
