@@ -55,13 +55,14 @@ def explanations() -> set[tuple[str, ...]]:
 
 
 def run(module: str, again: bool) -> None:
-    """Judge every mutant of a module, or those that survived last time, and store the outcomes."""
+    """Judge every mutant of a module, or those not killed last time, and store the outcomes."""
     source, explained, stored = file_of(module), explanations(), RESULTS / f"{module}.json"
     mutants, left_out = mutants_of(module)
-    outcomes = json.loads(stored.read_text())["outcomes"] if again else [""] * len(mutants)
+    killed = last_killed(stored) if again else {}
+    outcomes = [killed.get(mutant.key, "") for mutant in mutants]
     judge, started = Judge(module, MODULES[module]), time.monotonic()
     for number, mutant in enumerate(mutants):
-        if outcomes[number] in ("", SURVIVED):
+        if not outcomes[number]:
             outcomes[number] = judge.outcome(mutant.code, thorough=mutant.key not in explained)
         if (number + 1) % 100 == 0 or number + 1 == len(mutants):
             seconds = time.monotonic() - started
@@ -70,6 +71,13 @@ def run(module: str, again: bool) -> None:
     result = {"source": digest(source), "keys": keys, "outcomes": outcomes, "left out": left_out}
     stored.parent.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(result))
+
+
+def last_killed(stored: Path) -> dict[tuple[str, ...], str]:
+    """Outcomes of the mutants that some check found last time; checks are only added."""
+    result = json.loads(stored.read_text()) if stored.is_file() else {"keys": [], "outcomes": []}
+    pairs = zip(result["keys"], result["outcomes"], strict=True)
+    return {tuple(key): outcome for key, outcome in pairs if outcome != SURVIVED}
 
 
 def digest(file: Path) -> str:
@@ -98,7 +106,7 @@ def main() -> int:
     """0 when every mutant was killed or is explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("module", nargs="*", help=f"of {', '.join(MODULES)} (default: all)")
-    parser.add_argument("--again", action="store_true", help="only what survived last time")
+    parser.add_argument("--again", action="store_true", help="only what is new or survived last time")
     parser.add_argument("--page", action="store_true", help=f"only write {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args()
     os.environ["MAX78K_CORPUS"] = "none"

@@ -23,6 +23,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from hypothesis import Phase, settings
 
 from ..conftest import CASES, ROOT
 from ..test_architecture import imports
@@ -82,6 +83,9 @@ class Judge:
                 vars(sys.modules[parent]).pop(last, None)
         self.networks = {} if "max78k_sim.layer_builder" in forgotten else networks
         self.compiled = "max78k_sim.engine.kernels" in forgotten
+        quick = settings(phases=(Phase.explicit, Phase.generate))  # nobody reads a shrunk example
+        settings.register_profile("mutation", quick)
+        settings.load_profile("mutation")
         gc.freeze()
         small, large = cases[:SMALL_CASES], cases[SMALL_CASES:]
         self.checks = [Check(file, kills=1) for file in files]  # tried first, to begin with
