@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 NEEDS   = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test nightly lint types bench docs pretrain clean
+.PHONY: demo test nightly lint types bench mutation docs pretrain clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/max78k demo
@@ -25,6 +25,10 @@ types: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m tests.bench
+
+mutation: $(VENV)/test.stamp
+	$(PIP) --editable '.[mutation]'
+	$(BIN)/python -m tests.mutation
 
 docs: $(VENV)/test.stamp
 	$(BIN)/python -m max78k_sim.docs

@@ -29,11 +29,11 @@ FREE = -1
 class LayerPlan:
     """Where one layer's kernels and bias went; offsets are those of every processor or quadrant."""
 
-    kernel_start: int = 0  # kernel word
-    kernel: KernelShape | None = None
-    shared_with: int | None = None  # an earlier layer with the same kernels
-    bias_group: int | None = None
-    bias_start: int = 0  # byte
+    kernel_start: int  # kernel word
+    kernel: KernelShape | None
+    shared_with: int | None  # an earlier layer with the same kernels
+    bias_group: int | None
+    bias_start: int  # byte
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ def loader_words(layer: Layer, shape: KernelShape) -> list[int]:
     if targets[-1] + 1 - targets[0] == len(targets) or layer.flatten or shape.bits != 8:
         return []
     words: list[int] = []
-    word = used = 0
+    word, used = divmod(shape.dummy_bytes, KERNEL_BYTES)
     for before, target in zip((targets[0] - 1, *targets), targets, strict=False):
         word += target - before - 1
         end = used + shape.passes * shape.taps

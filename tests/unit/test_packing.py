@@ -32,6 +32,7 @@ def test_slot_offset():
     slots[packing.slot_offset(stream)] = stream + 1
     words = packing.pack_kernel_stream((stream + 1).astype(np.uint8))
     np.testing.assert_array_equal(slots.view("<u4").reshape(3, 4), words)
+    np.testing.assert_array_equal(packing.unpack_kernel_stream(words), stream + 1)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from max78k_sim import placement
 from max78k_sim.allocation import allocate
 from max78k_sim.devices import MAX78000
 from max78k_sim.memory import Memory
-from tests.builders import FIRST, one_layer, two_layers
+from tests.builders import FIRST, network_of, one_layer, two_layers
 
 
 def test_data_of_one_pass():
@@ -32,15 +34,38 @@ def test_data_of_several_passes():
     assert place.address[129, 0, 0] == 0x50C00000 + 2 * 0x8000 + 8 + 1  # processor 41
 
 
+def test_data_of_several_passes_with_a_gap():
+    """Every word that is written is followed by one that is not: those of each pass too."""
+    fields = {"out_channels": 130, "output_processors": (1 << 44) - 1, "write_gap": 1}
+    place = allocate(one_layer(**fields)).placement(0, "output")
+    assert place.address[44, 0, 0] == 0x50402000 + 4 * 2  # second pass
+    assert place.address[88, 0, 1] == 0x50402000 + 4 * (2 * 2 + 3 * 2)  # three passes a pixel
+
+
+def test_data_of_several_operands():
+    """registers.md, 4: interleaved in each pass of each pixel, the operand last."""
+    map44 = {"processors": (1 << 44) - 1, "output_processors": (1 << 44) - 1}
+    layer = {"op": "passthrough", "kernel_shape": (1, 1), "padding": 0, "in_size": (2, 2)}
+    fields = {"in_channels": 130, "out_channels": 130, "eltwise": "add", "operands": 3}
+    network = network_of(replace(FIRST, **layer, **map44, **fields), bias=False)
+    place = allocate(network).placement(0, "input")
+    assert place.shape == (3 * 130, 2, 2)
+    assert place.address[0, 0, 1] == 0x50400000 + 4 * 9
+    assert place.address[130 + 44, 0, 1] == 0x50400000 + 4 * (9 + 3 + 1)
+    assert place.address[260 + 129, 0, 0] == 0x50C00000 + 2 * 0x8000 + 4 * (6 + 2) + 1
+
+
 def test_chw_data():
     place = allocate(one_layer(big_data=True, processors=0x10001)).placement(0, "input")
+    assert place.bits == 8
     assert place.address[0].ravel().tolist() == list(range(0x50400000, 0x50400000 + 20))
     assert place.address[1, 0, 0] == 0x50800000
 
 
 def test_wide_data():
-    place = allocate(one_layer(output_bits=32)).placement(0, "output")
-    assert place.bits == 32
+    plan = allocate(one_layer(output_bits=32))
+    place = plan.placement(0, "output")
+    assert (place.bits, plan.placement(0, "input").bits) == (32, 8)
     assert place.address[:, 0, 0].tolist() == [0x50402000, 0x50402004, 0x50402008]
     assert place.address[2, 1, 1] == 0x50402008 + 6 * 16
 
@@ -68,6 +93,16 @@ def test_kernels_of_a_flattening_layer():
         assert place.address[output, channel * 20 + pixel] == expected
 
 
+def test_kernels_of_a_flattening_layer_of_several_passes():
+    """Kernel (n * pixels + pixel) * passes + pass; channel 90 is the third of the third pass."""
+    fields = {"in_channels": 132, "processors": (1 << 44) - 1, "in_size": (2, 2), "flatten": True}
+    network = one_layer(op="linear", kernel_shape=(1, 1), padding=0, **fields)
+    place = allocate(network).placement(0, "kernel")
+    slot, byte = divmod((1 * 4 + 3) * 3 + 2, 9)
+    expected = 0x50180000 + 2 * 0x4000 + 16 * slot + (8, 9, 10, 11, 4, 5, 6, 7, 0)[byte]
+    assert place.address[1, 90 * 4 + 3] == expected
+
+
 def test_narrow_kernels_share_bytes():
     place = allocate(one_layer(weight_bits=2)).placement(0, "kernel")
     assert place.bit[:, 0, 0, 0].tolist() == [0, 2, 4]
@@ -77,6 +112,7 @@ def test_narrow_kernels_share_bytes():
 def test_bias():
     place = allocate(one_layer(output_processors=0b1110)).placement(0, "bias")
     assert place.address.tolist() == [0x50108004, 0x50108008, 0x5010800C]  # behind one unused lane
+    assert place.bits == 8
 
 
 @pytest.mark.parametrize("kind", ["input", "output", "kernel", "bias"])
