@@ -106,7 +106,9 @@ def main() -> int:
     """0 when every mutant was killed or is explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("module", nargs="*", help=f"of {', '.join(MODULES)} (default: all)")
-    parser.add_argument("--again", action="store_true", help="only what is new or survived last time")
+    parser.add_argument(
+        "--again", action="store_true", help="only what is new or survived last time"
+    )
     parser.add_argument("--page", action="store_true", help=f"only write {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args()
     os.environ["MAX78K_CORPUS"] = "none"

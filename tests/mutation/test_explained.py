@@ -1,4 +1,4 @@
-"""The explanations of docs/mutation.md are of lines that are still there."""
+"""The explanations of mutants that survive are of lines that are still there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REASONS = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text(en
 
 @pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason["why"][:40])
 def test_explained_lines_are_there(reason):
-    assert reason["why"] in (ROOT / "docs" / "mutation.md").read_text(encoding="utf-8")
+    assert reason["why"].strip() and reason["mutants"]
     for module, function, line, mutated in reason["mutants"]:
         source = (ROOT / "max78k_sim" / f"{module}.py").read_text(encoding="utf-8")
         lines = [text.strip() for text in source.splitlines()]
