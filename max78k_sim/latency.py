@@ -93,7 +93,7 @@ def routine_work(routine: Routine) -> Work:
     Pixels of a flattening layer are passes here.  A ring buffer says that the layer streams.
     """
     config = routine.config
-    has_kernels = routine.operation.accumulate is not None
+    has_kernels = routine.operation.convolves
     window = config.pool_window if config.pool else (1, 1)
     strides = config.stride, 1 if config.conv1d else config.stride
     rows, columns = (

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import layer_config, placement
 from .allocation import Plan
+from .core import Core
 from .device import Device
 from .devices import find_device
 from .errors import InputError, NotEmulated
@@ -47,6 +48,7 @@ class Machine:
         self.program: Program | None = None
         self.runs = 0  # since the chip was made
         self._routines: dict[tuple, Routine] = {}
+        self._cores: dict[tuple[Routine, bool], Core] = {}
         self._controls: dict[int, dict[str, int]] = {}
         self._control = self.device.region("quadrant register")
         self.fifos: dict[int, list[np.ndarray]] = {
@@ -132,16 +134,32 @@ class Machine:
 
     def execute(self, layers: Container[int] | None = None) -> Iterator[LayerTrace]:
         """Like ``steps``, without the interrupt at the end, and only some layers if given."""
-        master = self.master()
-        control = self.control(master)
+        self.check_control()
+        if layers is None or 0 in layers:
+            self.take_from_fifos()
+        rounding = bool(self.control(self.master())["average_rounding"])
+        for routine in self.routines(layers):
+            yield self.core(routine, rounding).execute(self.stores)
+
+    def check_control(self) -> None:
+        """NotEmulated where CTRL asks for something that is not."""
+        control = self.control(self.master())
         for field, name in CONTROL_NOT_EMULATED.items():
             if control[field]:
                 raise NotEmulated(f"{name} (CTRL.{field}) is not emulated yet")
-        if control["fifo"] and (layers is None or 0 in layers):
+
+    def take_from_fifos(self) -> None:
+        """A frame from each FIFO that is on into the stream."""
+        master = self.master()
+        if self.control(master)["fifo"]:
             for number, quadrant in self.fifos_on(master).items():
                 self._take_from_fifo(master, number, quadrant)
-        for routine in self.routines(layers):
-            yield routine.execute(self.stores, bool(control["average_rounding"]))
+
+    def core(self, routine: Routine, rounding: bool) -> Core:
+        """A routine as steps of the engine; kept as long as the routine is."""
+        if (routine, rounding) not in self._cores:
+            self._cores[routine, rounding] = Core(routine, rounding)
+        return self._cores[routine, rounding]
 
     def routines(self, layers: Container[int] | None = None) -> Iterator[Routine]:
         """Every layer that a run executes (or some of them), as its registers say now."""
@@ -233,6 +251,7 @@ class Machine:
         if key not in self._routines:
             if len(self._routines) > 4 * self.device.limits.layers:
                 self._routines.clear()
+                self._cores.clear()
             configs = tuple(layer_config.decode(self.device, words[group]) for group in range(4))
             try:
                 self._routines[key] = Routine(self.device, layer, master, configs, flow)

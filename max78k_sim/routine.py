@@ -93,7 +93,8 @@ class Routine:
             if configs[group].processors >> bit & 1
         ]
         self._kernel_version = -1
-        self._kernels = np.zeros((0, 0, 0, 0), np.int16)
+        self._kernels = np.zeros((0, 0, 0, 0), np.int8)
+        self._kernel_words = np.zeros((0, 0, 0), np.uint32)
         if not self.processors:
             raise InputError("no processor is enabled (register EN is 0)")
         if self.config.eltwise and bool(self.config.eltwise_convolve) != bool(kernels):
@@ -112,7 +113,7 @@ class Routine:
     @cached_property
     def quadrants(self) -> list[int]:
         """The master and those whose partial sums it adds; pass-through: all."""
-        if self.operation.accumulate is None:
+        if not self.operation.convolves:
             return list(range(len(self.configs)))
         sources = self.config.sources
         others = [(self.master + step) % 4 for step in range(1, 4) if sources >> step & 1]
@@ -167,21 +168,12 @@ class Routine:
                 f"instances, which end at 0x{end:x}"
             )
 
-    def _read(self, stores: Stores) -> np.ndarray:
-        """int8 [operand, row, column, channel]."""
-        from .engine import kernels as engine
-
-        data = np.empty(self.read_index.shape, np.int8)
-        stored = stores.bytes(self.flow.streamed_in)
-        engine.gather(stored, self.read_index.reshape(-1), data.reshape(-1))
-        return data
-
     # --- kernels and biases
 
     @cached_property
     def outputs(self) -> int:
         """Output positions of all output passes; pass-through: channels."""
-        if self.operation.accumulate is None:
+        if not self.operation.convolves:
             return self.read_index.shape[3]
         count, passes = self.config.kernel_count, self.config.passes
         if count < passes or count % passes:
@@ -213,15 +205,29 @@ class Routine:
         bit = np.broadcast_to(code & 7, index.shape)
         return index.reshape(shape), bit.reshape(shape)
 
+    @cached_property
+    def kernel_entries(self) -> tuple[np.ndarray, slice]:
+        """Processors, and the kernel words of each among which this layer's are."""
+        entries = self.device.region("kernel").entries
+        word = self.kernel_place[0] // packing.KERNEL_SLOT % entries
+        return np.array(self.processors), slice(int(word.min()), int(word.max()) + 1)
+
     def kernels(self, memory: Memory) -> np.ndarray:
-        """int16 [output, row tap, column tap, channel], decoded again after kernel writes."""
+        """int8 [output, row tap, column tap, channel]; another array after its words changed."""
         version = memory.versions["kernel"]
         if version != self._kernel_version:
-            index, bit = self.kernel_place
-            stored = memory.arrays["kernel"].reshape(-1).view(np.uint8)[index]
-            bits = self.config.weight_bits
-            small = stored.view(np.int8) if bits == 8 else packing.extract_bits(stored, bit, bits)
-            self._kernels = small.astype(np.int16)
+            processors, entries = self.kernel_entries
+            region = self.device.region("kernel")
+            words = memory.arrays["kernel"].reshape(-1, region.entries, packing.KERNEL_SLOT // 4)
+            words = words[processors, entries]
+            if not np.array_equal(words, self._kernel_words):
+                index, bit = self.kernel_place
+                stored = memory.arrays["kernel"].reshape(-1).view(np.uint8)[index]
+                bits = self.config.weight_bits
+                self._kernels = (
+                    stored.view(np.int8) if bits == 8 else packing.extract_bits(stored, bit, bits)
+                )
+                self._kernel_words = words
             self._kernel_version = version
         return self._kernels
 
@@ -239,54 +245,22 @@ class Routine:
 
     # --- execution
 
-    def execute(self, stores: Stores, rounding: bool) -> LayerTrace:
-        """Read, combine and pool, then convolve (or not), and write."""
-        config, accumulator = self.config, None
-        read = self._read(stores)
-        output = data = stages.reduce(read, config, rounding)
-        if self.operation.accumulate is not None:
-            spread = self.operation.spread(data) if self.operation.spread else data
-            accumulator = np.empty((*self.size, self.outputs), np.int32)
-            accumulator[:] = self.bias(stores.memory)
-            padded = stages.pad(spread, config)
-            self.operation.accumulate(padded, self.kernels(stores.memory), accumulator)
-            self._check_accumulator(accumulator)
-            output = accumulator if config.wide else stages.finish(accumulator, config)
-        self._store(stores, output)
-        return LayerTrace(self.layer, data, accumulator, output)
-
     @cached_property
     def size(self) -> tuple[int, int]:
         """(rows, columns) of the output."""
-        config = self.config
-        kernels = self.operation.accumulate is not None
-        sizes = []
-        for length, window, padding, kernel, stride in zip(
-            self.in_size,
-            config.pool_window if config.pool else (1, 1),
-            (config.row_pad, config.column_pad),
-            config.kernel_size if kernels else (1, 1),
-            (config.stride, 1 if config.conv1d else config.stride),
-            strict=True,
-        ):
-            pooled = (length - window) // stride + 1
-            sizes.append(pooled * (2 if config.transpose else 1) + 2 * padding - kernel + 1)
-            if pooled < 1 or sizes[-1] < 1:
-                raise InputError(
-                    f"{length} pixels, pooled by {window} and padded by {padding}, are fewer than "
-                    f"the kernel's {kernel}"
-                )
-        return sizes[0], sizes[1]
+        return stages.output_size(self.config, self.operation, *self.in_size)
 
-    def _check_accumulator(self, accumulator: np.ndarray) -> None:
+    @property
+    def sum_limit(self) -> int:
+        """Accumulators are below it, and not below its negative."""
+        return 1 << self.device.limits.accumulator_bits - 1
+
+    def overflow(self, accumulator: int) -> NotEmulated:
         """26 bits are documented; whether silicon saturates or wraps there is not known."""
-        limit = 1 << self.device.limits.accumulator_bits - 1
-        if accumulator.max() >= limit or accumulator.min() < -limit:
-            largest = int(abs(accumulator.astype(np.int64)).max())
-            raise NotEmulated(
-                f"layer {self.layer}: an accumulator of {largest:,} does not fit "
-                f"{self.device.limits.accumulator_bits} bits; what the chip does then is not known"
-            )
+        return NotEmulated(
+            f"layer {self.layer}: an accumulator of {accumulator:,} does not fit "
+            f"{self.device.limits.accumulator_bits} bits; what the chip does then is not known"
+        )
 
     # --- writing
 
@@ -294,7 +268,7 @@ class Routine:
     def write_place(self) -> tuple[np.ndarray, np.ndarray]:
         """int64 [output]: data-memory instance and lane; int64 [output]: word of pixel 0."""
         config = self.config
-        if self.operation.accumulate is not None:
+        if self.operation.convolves:
             each_pass, position = np.divmod(np.arange(self.outputs), config.span)
             slot = config.write_instance * INSTANCE_LANES + position
             return slot, config.write_word + each_pass * config.channel_step
@@ -319,7 +293,7 @@ class Routine:
         if instance.max() >= INSTANCES:
             raise NotEmulated(f"layer {self.layer} writes past the last data-memory instance")
         step = 1 + config.write_step
-        if self.operation.accumulate is None:
+        if not self.operation.convolves:
             step *= config.passes
         pixel = np.arange(rows * columns)[:, None] * step
         end = self._instance_bytes(streamed)
@@ -330,15 +304,3 @@ class Routine:
         byte = 4 * (first + pixel) + lane
         self._check_reach(byte, streamed, "writes")
         return (instance * end + byte).astype(np.int32)
-
-    def _store(self, stores: Stores, output: np.ndarray) -> None:
-        """Write every pixel of every output position, gaps included."""
-        from .engine import kernels as engine
-
-        store = stores.bytes(self.flow.streamed_out)
-        if self.config.wide:
-            words = output.reshape(-1, self.outputs).view(np.uint32)
-            store.view(np.uint32)[self.store_index] = words
-        else:
-            engine.scatter(output.reshape(-1), self.store_index.reshape(-1), store)
-        stores.memory.versions["data"] += 1

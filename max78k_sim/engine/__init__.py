@@ -1,1 +1,52 @@
-"""The compiled kernels: arrays and scalars in, arrays out; checks stay outside."""
+"""The compute core: products of bytes, as fast as the processor has instructions for them.
+
+A path is a set of instructions (``tile.PATHS``).  The fastest that this processor has is taken,
+unless ``MAX78K_PATH`` names another; all give the same bits.
+"""
+
+import os
+from functools import cache
+
+
+@cache
+def paths() -> tuple[str, ...]:
+    """The paths that this processor can run, the fastest first."""
+    from llvmlite import binding
+
+    from .path import PATHS
+
+    features = binding.get_host_cpu_features()
+    return tuple(
+        path.name for path in PATHS.values() if all(features.get(name) for name in path.features)
+    )
+
+
+def choose_path(name: str | None = None) -> str:
+    """A path by name, or by ``MAX78K_PATH``, or the fastest; InputError where it cannot run."""
+    from ..errors import InputError
+
+    wanted = name or os.environ.get("MAX78K_PATH")
+    if wanted and wanted not in paths():
+        raise InputError(
+            f"MAX78K_PATH {wanted!r} cannot run on this processor; it has {', '.join(paths())}"
+        )
+    return wanted or paths()[0]
+
+
+def warmup(path: str | None = None) -> list[tuple[str, float]]:
+    """Compile what runs need, or load it where it was compiled before: (what, seconds)."""
+    import time
+
+    from .measure import run_nothing
+
+    start = time.perf_counter()
+    chosen = choose_path(path)
+    run_nothing(chosen)
+    return [(f"compute core, path {chosen}", time.perf_counter() - start)]
+
+
+def peak_int8(path: str | None = None, threads: int = 1, seconds: float = 0.2) -> float:
+    """Multiplications a second that this processor reaches without loads or stores, by a path."""
+    from .measure import peak_of
+
+    return peak_of(choose_path(path), threads, seconds)

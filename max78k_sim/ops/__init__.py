@@ -8,44 +8,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..errors import NotEmulated
 from ..layer_config import LayerConfig
 from . import conv1d, conv2d, convtranspose2d, linear, passthrough
-
-Accumulate = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
 class Operation:
     """One operation.
 
-    ``selects(config)`` says whether the registers ask for it; ``accumulate(data, kernels,
-    accumulator)`` adds its sums of products: data int8 [row, column, channel] padded, kernels
-    int16 [output, row tap, column tap, channel], accumulator int32 [row, column, output] (None:
-    there are no kernels); ``spread`` prepares the pooled data, before they are padded.
+    ``selects(config)`` says whether the registers ask for it.  Those that convolve differ in their
+    kernels and in how many rows and columns each pixel takes up (``spread``; zeros fill the rest).
     """
 
     name: str
     meaning: str
     selects: Callable[[LayerConfig], bool]
-    accumulate: Accumulate | None
-    spread: Callable[[np.ndarray], np.ndarray] | None = None
+    convolves: bool = True
+    spread: int = 1
 
 
 OPS = (
-    Operation("passthrough", passthrough.MEANING, passthrough.selects, None),
+    Operation("passthrough", passthrough.MEANING, passthrough.selects, convolves=False),
     Operation(
         "convtranspose2d",
         convtranspose2d.MEANING,
         convtranspose2d.selects,
-        conv2d.accumulate,
-        convtranspose2d.spread,
+        spread=convtranspose2d.SPREAD,
     ),
-    Operation("conv1d", conv1d.MEANING, conv1d.selects, conv2d.accumulate),
-    Operation("linear", linear.MEANING, linear.selects, linear.accumulate),
-    Operation("conv2d", conv2d.MEANING, conv2d.selects, conv2d.accumulate),
+    Operation("conv1d", conv1d.MEANING, conv1d.selects),
+    Operation("linear", linear.MEANING, linear.selects),
+    Operation("conv2d", conv2d.MEANING, conv2d.selects),
 )
 
 # Fields that ask for something whose execution is not built yet, with its name.

@@ -1,72 +1,129 @@
-"""The stages around a convolution: operands and pooling before, shift and activation after."""
+"""The stages of a layer as steps of the engine: pool and combine, convolve, shift and activate."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from .. import arithmetic
+from ..engine import steps
+from ..engine.steps import Assembly, Map, View
+from ..errors import InputError
 from ..layer_config import LayerConfig
-
-# in the order of the register's code; each folds the next operand into the result so far
-ELTWISE = (np.subtract, np.add, np.bitwise_or, np.bitwise_xor)
+from . import Operation
 
 
-def combine(operands: np.ndarray, config: LayerConfig) -> np.ndarray:
-    """int8 [operand, row, column, channel] -> the element-wise result, clipped at the end."""
-    if not config.eltwise:
-        return operands[0]
-    function = ELTWISE[config.eltwise_function]
-    result = operands[0].astype(np.int32)
-    for operand in operands[1:]:
-        result = function(result, operand)
-    return arithmetic.saturate(result).astype(np.int8)
+def strides(config: LayerConfig) -> tuple[int, int]:
+    """(rows, columns) from one window, or pixel that is read, to the next; 1-D: rows only."""
+    return config.stride, 1 if config.conv1d else config.stride
 
 
-def reduce(operands: np.ndarray, config: LayerConfig, rounding: bool) -> np.ndarray:
+def pooled_size(config: LayerConfig, rows: int, columns: int) -> tuple[int, int]:
+    """(rows, columns) that are left of a map after pooling; a stride alone subsamples."""
+    window = config.pool_window if config.pool else (1, 1)
+    down, across = strides(config)
+    return (rows - window[0]) // down + 1, (columns - window[1]) // across + 1
+
+
+def output_size(
+    config: LayerConfig, operation: Operation, rows: int, columns: int
+) -> tuple[int, int]:
+    """(rows, columns) of the output of a map; InputError where nothing is left of it."""
+    sizes = []
+    pooled = pooled_size(config, rows, columns)
+    for length, left, padding, kernel, window in zip(
+        (rows, columns),
+        pooled,
+        (config.row_pad, config.column_pad),
+        config.kernel_size if operation.convolves else (1, 1),
+        config.pool_window if config.pool else (1, 1),
+        strict=True,
+    ):
+        sizes.append(left * operation.spread + 2 * padding - kernel + 1)
+        if left < 1 or sizes[-1] < 1:
+            raise InputError(
+                f"{length} pixels, pooled by {window} and padded by {padding}, are fewer than "
+                f"the kernel's {kernel}"
+            )
+    return sizes[0], sizes[1]
+
+
+def frame(
+    assembly: Assembly,
+    config: LayerConfig,
+    operation: Operation,
+    size: tuple[int, int, int],
+    zero: int,
+    dense: bool = False,
+) -> Map:
+    """A map for the data of a convolution (rows, columns, channels), padded and spread."""
+    padding = config.row_pad, config.column_pad
+    return assembly.map(*size, frame=padding, spread=operation.spread, zero=zero, dense=dense)
+
+
+def reduce(
+    assembly: Assembly,
+    operands: Sequence[View],
+    config: LayerConfig,
+    rounding: bool,
+    target: View,
+    flip: int = 0,
+) -> None:
     """Pool every operand and combine them, or combine and pool, as the registers say."""
-    if not config.eltwise or config.pool_first or not config.pool:
-        pooled = np.stack([pool(operand, config, rounding) for operand in operands])
-        return combine(pooled, config)
-    return pool(combine(operands, config), config, rounding)
+    if len(operands) == 1:
+        pool(assembly, operands[0], config, rounding, target, flip)
+    elif not config.pool:
+        parts = [operand.stepped(*strides(config)) for operand in operands]
+        assembly.combine(parts, target, config.eltwise_function, flip)
+    elif config.pool_first:
+        size = target.rows, target.columns, target.channels
+        parts = [assembly.map(*size).inner for _ in operands]
+        for operand, part in zip(operands, parts, strict=True):
+            pool(assembly, operand, config, rounding, part)
+        assembly.combine(parts, target, config.eltwise_function, flip)
+    else:
+        one = operands[0]
+        combined = assembly.map(one.rows, one.columns, one.channels).inner
+        assembly.combine(operands, combined, config.eltwise_function, 0)
+        pool(assembly, combined, config, rounding, target, flip)
 
 
-def pool(data: np.ndarray, config: LayerConfig, rounding: bool) -> np.ndarray:
-    """int8 [row, column, channel] -> pooled; a stride alone subsamples; 1-D: rows only."""
-    stride = config.stride
-    column_stride = 1 if config.conv1d else stride
+def pool(
+    assembly: Assembly,
+    source: View,
+    config: LayerConfig,
+    rounding: bool,
+    target: View,
+    flip: int = 0,
+) -> None:
+    """Largest or average value of each window; a stride alone subsamples."""
     if not config.pool:
-        return np.ascontiguousarray(data[::stride, ::column_stride]) if stride > 1 else data
-    from ..engine import kernels as engine
-
-    rows, columns, channels = data.shape
+        assembly.copy(source.stepped(*strides(config)), target, flip)
+        return
     window = config.pool_window
-    size = (rows - window[0]) // stride + 1, (columns - window[1]) // column_stride + 1, channels
-    strides = stride, column_stride
-    if config.pool_max:
-        pooled = np.empty(size, np.int8)
-        engine.pool_maximum(data, *window, *strides, pooled)
-        return pooled
-    total = np.empty(size, np.int32)
-    engine.pool_sum(data, *window, *strides, total)
-    return arithmetic.average(total, window[0] * window[1], rounding).astype(np.int8)
+    table = None if config.pool_max else averages(window[0] * window[1], rounding)
+    assembly.pool(source, target, window, strides(config), flip, table)
 
 
-def pad(data: np.ndarray, config: LayerConfig) -> np.ndarray:
-    """Zeros around every side, after pooling."""
-    if not config.row_pad and not config.column_pad:
-        return data
-    rows, columns, channels = data.shape
-    row_pad, column_pad = config.row_pad, config.column_pad
-    padded = np.zeros((rows + 2 * row_pad, columns + 2 * column_pad, channels), np.int8)
-    padded[row_pad : row_pad + rows, column_pad : column_pad + columns] = data
-    return padded
+@cache
+def averages(count: int, rounding: bool) -> np.ndarray:
+    """int32: the average of ``count`` values, by their sum, from the least sum that there is."""
+    least, most = arithmetic.ACTIVATION_MIN * count, arithmetic.ACTIVATION_MAX * count
+    return arithmetic.average(np.arange(least, most + 1), count, rounding).astype(np.int32)
 
 
-def finish(accumulator: np.ndarray, config: LayerConfig) -> np.ndarray:
-    """int32 accumulator -> int8 output: shift, round, clip, then activation; abs wins over ReLU."""
-    from ..engine import kernels as engine
+def convolve(assembly: Assembly, config: LayerConfig, source: View, target: View, **fields) -> None:
+    """Sums of products, ``raw`` as they are, else finished; other ``fields``: where kernels are."""
+    assembly.add(steps.CONVOLVE, target, source, **finishing(config), **fields)
 
-    output = np.empty(accumulator.shape, np.int8)
-    shift, absolute, relu = config.signed_shift, bool(config.absolute), bool(config.relu)
-    engine.finish(accumulator.reshape(-1), shift, absolute, relu, output.reshape(-1))
-    return output
+
+def finish(assembly: Assembly, config: LayerConfig, sums: View, target: View, **fields) -> None:
+    """Check sums; unless ``raw``, shift, round and clip them, then activate."""
+    assembly.add(steps.FINISH, target, sums, **finishing(config), **fields)
+
+
+def finishing(config: LayerConfig) -> dict[str, int]:
+    """Fields of a step: shift, then activation; the absolute value wins over ReLU."""
+    return {"shift": config.signed_shift, "absolute": config.absolute, "relu": config.relu}

@@ -107,7 +107,7 @@ def topics(machine: Machine, layer: int) -> dict[str, str]:
 def describe_routine(routine: Routine) -> Iterator[tuple[str, str]]:
     """Topic and text, in the order in which the layer works."""
     config = routine.config
-    has_kernels = routine.operation.accumulate is not None
+    has_kernels = routine.operation.convolves
     yield "operation", operation_text(routine)
     rows, columns = routine.in_size
     channels = len(routine.processors) * config.passes
@@ -149,7 +149,7 @@ def output_text(routine: Routine) -> str:
     text += f"to instance {config.write_instance}, word 0x{config.write_word:x}"
     if config.write_step:
         text += f", every {config.write_step + 1} words"
-    if routine.operation.accumulate is not None and routine.outputs > config.span:
+    if routine.operation.convolves and routine.outputs > config.span:
         passes = -(-routine.outputs // config.span)
         text += f", {passes_text(passes, 'pass')} {config.channel_step} words apart"
     return text

@@ -89,7 +89,7 @@ class Control:
 
     def _draw_kernel(self, random: np.random.Generator) -> tuple[str, int, int]:
         """A bit of a weight."""
-        layers = [each for each in self.routines if each.operation.accumulate is not None]
+        layers = [each for each in self.routines if each.operation.convolves]
         routine = layers[random.integers(len(layers))]
         index, bit = routine.kernel_place
         element = np.unravel_index(random.integers(index.size), index.shape)
@@ -102,7 +102,7 @@ class Control:
         groups = [
             (routine, group)
             for routine in self.routines
-            if routine.operation.accumulate is not None
+            if routine.operation.convolves
             for group in routine.quadrants
             if routine.configs[group].bias
         ]
@@ -153,7 +153,7 @@ def checksum(layer: LayerTrace) -> int:
 
 def decides(routine: Routine, group: int, register: str, field: str) -> bool:
     """Whether a field decides values, in this quadrant of this layer."""
-    config, kernels = routine.config, routine.operation.accumulate is not None
+    config, kernels = routine.config, routine.operation.convolves
     for fields, effective in (
         (WITHOUT_EFFECT, False),
         (POOL_FIELDS, config.pool),

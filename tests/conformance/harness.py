@@ -330,7 +330,7 @@ def check_contradiction(
         last = len(machine.program.plan.layers) - 1
         flow = machine._flow(layer.index, last, master, False)
         routine = machine._routine(layer.index, master, flow)
-        again = routine.execute(machine.stores, False)
+        again = machine.core(routine, False).execute(machine.stores)
         result.equal("outputs", name, golden, machine.output_of(again))
 
 

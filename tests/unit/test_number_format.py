@@ -227,7 +227,7 @@ def test_narrow_to_wide_and_back():
 
 
 def test_the_compiled_form_is_the_same():
-    """engine/kernels.py compiles requantise: it has to stay compilable."""
+    """Users compile it into their own loops: it has to stay compilable."""
     compiled = numba.njit(requantise)
     for shift in (-15, -1, 0, 1, 15):
         for value in (-(1 << 25), -65, -64, -63, 0, 63, 64, (1 << 25) - 1):

@@ -9,9 +9,12 @@ import pytest
 
 from max78k_sim import ops
 from max78k_sim.devices import MAX78000
+from max78k_sim.engine import steps
+from max78k_sim.engine.steps import Assembly
 from max78k_sim.errors import NotEmulated
 from max78k_sim.layer_config import LayerConfig
 from max78k_sim.ops import stages
+from tests.assemblies import executed
 
 SINGLE = {"kernels": 1, "kernel_width": 1}  # a 1x1 kernel, on one pixel
 
@@ -66,19 +69,22 @@ def test_the_table_is_constant():
 DATA = np.arange(-30, 30, dtype=np.int8).reshape(5, 6, 2)
 
 
-@pytest.mark.parametrize("pads", [(0, 0), (1, 0), (0, 1), (2, 1), (1, 2), (3, 3)])
-def test_padding_is_that_of_numpy(pads):
-    rows, columns = pads
-    padded = stages.pad(DATA, config_of(row_pad=rows, column_pad=columns))
-    expected = np.pad(DATA, ((rows, rows), (columns, columns), (0, 0)))
-    np.testing.assert_array_equal(padded, expected, strict=True)
+def reduced(operands, rounding=False, **fields):
+    """What a layer with these register fields convolves: int8 [row, column, channel]."""
+    config, assembly = config_of(**fields), Assembly()
+    index = np.arange(operands.size).reshape(operands.shape)
+    views = [assembly.gathered(steps.READ, each) for each in index]
+    size = stages.pooled_size(config, *operands.shape[1:3])
+    target = assembly.map(*size, operands.shape[3]).inner
+    stages.reduce(assembly, views, config, rounding, target)
+    return executed(assembly, target, operands).view(np.int8)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_stride_alone_subsamples(stride):
-    flat = stages.pool(DATA, config_of(stride_count=stride - 1), False)
+    flat = reduced(DATA[None], stride_count=stride - 1)
     np.testing.assert_array_equal(flat, DATA[::stride, ::stride], strict=True)
-    line = stages.pool(DATA[:, :1], config_of(stride_count=stride - 1, conv1d=1), False)
+    line = reduced(np.ascontiguousarray(DATA[None, :, :1]), stride_count=stride - 1, conv1d=1)
     np.testing.assert_array_equal(line, DATA[::stride, :1], strict=True)
 
 
@@ -86,5 +92,5 @@ def test_a_stride_alone_subsamples(stride):
 def test_operands_are_combined_after_pooling_or_before(fields, result):
     operands = np.array([[[1, 2], [3, 4]], [[9, 0], [0, 0]]], np.int8)[..., None]
     window = {"pool": 1, "pool_max": 1, "pool_row_count": 1, "pool_column_count": 1}
-    config = config_of(eltwise=1, eltwise_function=0, **window, **fields)
-    assert stages.reduce(operands, config, False).tolist() == [[[result]]]
+    fields |= {"eltwise": 1, "operand_count": 1, "eltwise_function": 0}
+    assert reduced(operands, **window, **fields).tolist() == [[[result]]]

@@ -1,0 +1,186 @@
+"""Batch: the program of a machine over whole sets of samples, the same bits as ``Machine.run``.
+
+Layers are executed from the same registers, kernels and biases by the same engine; only what lies
+between them need not go through data memory, where ``Links`` shows which byte is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from .arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
+from .engine import choose_path
+from .errors import InputError, NotEmulated
+from .linker import Compiled, Linker, signs
+from .links import Links
+from .machine import Machine
+from .routine import Routine
+
+CACHE = 1 << 18  # bytes of arenas that are worked on at a time
+SAMPLES = 16  # at most, that are worked on at a time
+SHARES = 4  # of the samples, for each thread: one that is late delays little
+
+
+class Batch:
+    """A machine's loaded program over many samples.
+
+    The machine's registers, kernels and biases count as they are at each call; its data memory is
+    left as it is.  A network whose results depend on the sample before (rolling buffers) is run by
+    the machine itself, in order.
+    """
+
+    def __init__(self, machine: Machine, threads: int = 1, path: str | None = None):
+        if machine.program is None:
+            raise InputError("the machine has no program; call load(compile_network(network))")
+        self.machine, self.threads, self.path = machine, threads, choose_path(path)
+        self.network = machine.program.plan.network
+        self._compiled: Compiled | None = None
+        self._reach: dict[Routine, tuple[np.ndarray, ...]] = {}  # kernels, sums above and below 0
+
+    def run(self, samples: np.ndarray) -> np.ndarray:
+        """int8 [sample, channel, row, column] -> the last layer's output, int8 or int32, alike.
+
+        InputError for samples of another shape or range; NotEmulated as ``Machine.run``.
+        """
+        last = self.network.layers[-1].name
+        return self.run_layers(samples, [last])[last]
+
+    def run_layers(self, samples: np.ndarray, layers: Iterable[int | str]) -> dict[str, np.ndarray]:
+        """Outputs of some layers, by name: int8 or int32 [sample, channel, row, column]."""
+        values = check_samples(samples, self.network.input_shape)
+        chosen = {self.network.layer(layer).index: self.network.layer(layer) for layer in layers}
+        wanted = tuple(sorted(chosen))
+        compiled = self._compile(wanted)
+        if not compiled.links.alone:
+            found = self._one_by_one(values, wanted)
+        else:
+            found = self._all(compiled, values)
+        return {
+            chosen[index].name: array.reshape(len(values), *self._shape(index))
+            for index, array in zip(wanted, found, strict=True)
+        }
+
+    def _shape(self, index: int) -> tuple[int, ...]:
+        """(channels, rows, columns) of an output."""
+        layer = self.network.layers[index]
+        return (layer.out_channels, *layer.out_size)
+
+    def _one_by_one(self, samples: np.ndarray, wanted: Sequence[int]) -> list[np.ndarray]:
+        """By the machine, in order, layer by layer."""
+        found: list[list[np.ndarray]] = [[] for _ in wanted]
+        for sample in samples:
+            for trace in self.machine.traces(sample):
+                if trace.layer in wanted:
+                    found[wanted.index(trace.layer)].append(self.machine.output_of(trace))
+        return [np.array(each) for each in found]
+
+    def _all(self, compiled: Compiled, samples: np.ndarray) -> list[np.ndarray]:
+        """By the engine, in shares that threads take."""
+        template = compiled.steps.template
+        memory = self.machine.memory
+        compiled.steps.kernels.update(memory)
+        constants = memory.arrays["data"].reshape(-1).view(np.uint8)[compiled.links.constants]
+        template[compiled.constants : compiled.constants + len(constants)] = constants
+        count, size = len(samples), samples[0].size if len(samples) else 0
+        inputs = np.ascontiguousarray(samples).reshape(-1).view(np.uint8)
+        results = np.empty(count * compiled.size, np.uint8)
+        together = max(1, min(SAMPLES, CACHE // len(template), count))
+        share = max(together, -(-count // (SHARES * self.threads)))
+
+        def work(first: int) -> None:
+            arena = np.empty(together * len(template), np.uint8)
+            these = range(first, min(first + share, count))
+            layer = compiled.steps.run(arena, inputs, results, (size, compiled.size), these)
+            if layer is not None:
+                raise self._overflow(layer)
+
+        shares = range(0, count, share)
+        if self.threads == 1 or len(shares) < 2:
+            for first in shares:
+                work(first)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(work, shares))
+        whole = results.reshape(count, compiled.size)
+        return [
+            np.ascontiguousarray(whole[:, first : first + int(np.prod(shape))]).view(kind)
+            for first, shape, kind in compiled.places
+        ]
+
+    @property
+    def _limit(self) -> int:
+        return 1 << self.machine.device.limits.accumulator_bits - 1
+
+    def _overflow(self, layer: int) -> NotEmulated:
+        """An accumulator is too large; which, only the machine would say."""
+        return NotEmulated(
+            f"layer {layer}: an accumulator does not fit "
+            f"{self.machine.device.limits.accumulator_bits} bits; what the chip does then is not "
+            "known (Machine.run shows the sum)"
+        )
+
+    def _compile(self, wanted: tuple[int, ...]) -> Compiled:
+        """Steps for the registers as they are now; kept until these, or what is wanted, change."""
+        machine, old = self.machine, self._compiled
+        assert machine.program is not None
+        for write in machine.program.start:
+            machine.memory.write(write.address, write.words)
+        machine.check_control()
+        routines = list(machine.routines())
+        same = old is not None and len(old.routines) == len(routines)
+        same = same and all(a is b for a, b in zip(old.routines, routines, strict=True))  # type: ignore[union-attr]
+        size = int(np.prod(self.network.input_shape))
+        links = old.links if same and old else Links(machine, routines, size)
+        signed = signs(routines, links)
+        checked = frozenset(
+            number
+            for number, routine in enumerate(routines)
+            if routine.operation.convolves and not self._fits(routine, signed[number])
+        )
+        if same and old and old.wanted == wanted and old.checked == checked:
+            return old
+        rounding = bool(machine.control(machine.master())["average_rounding"])
+        self._compiled = Linker(routines, links, self.path, rounding, checked).compile(wanted)
+        return self._compiled
+
+    def _fits(self, routine: Routine, signed: bool) -> bool:
+        """Whether no data can carry an accumulator out of its bits."""
+        kernels = routine.kernels(self.machine.memory)
+        bias = routine.bias(self.machine.memory).astype(np.int64)
+        known = self._reach.get(routine)
+        if known is None or known[0] is not kernels:
+            flat = kernels.reshape(len(kernels), -1).astype(np.int64)
+            known = kernels, np.maximum(flat, 0).sum(axis=1), np.minimum(flat, 0).sum(axis=1)
+            self._reach[routine] = known
+        _, above, below = known
+        least = ACTIVATION_MIN if signed else 0
+        most, lowest = (
+            bias + ACTIVATION_MAX * above + least * below,
+            bias + ACTIVATION_MAX * below + least * above,
+        )
+        return bool(most.max() < self._limit and lowest.min() >= -self._limit)
+
+
+def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Samples as int8 [sample, channel, row, column]; InputError with what is wrong."""
+    values = np.asarray(samples)
+    if values.ndim == 3 and shape[0] == 1 and values.shape[1:] == shape[1:]:
+        values = values[:, None]
+    if values.shape[1:] != shape:
+        raise InputError(
+            f"samples of shape {values.shape}: the network takes (samples, "
+            f"{', '.join(map(str, shape))}), channels before rows and columns"
+        )
+    if values.dtype == np.int8:
+        return values
+    if not np.issubdtype(values.dtype, np.integer):
+        raise InputError(f"samples of {values.dtype}: the network takes integers from -128 to 127")
+    if values.size and not -128 <= values.min() <= values.max() <= 127:
+        raise InputError(
+            f"samples with values from {values.min()} to {values.max()}: the network takes -128 to "
+            "127 (for pixels 0 to 255, subtract 128)"
+        )
+    return values.astype(np.int8)

@@ -1,0 +1,181 @@
+"""Core: a layer as steps of the engine, on the chip's own memory; and kernels as they want them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arithmetic import ACTIVATION_MAX
+from .engine import choose_path, pack, steps
+from .engine.path import PATHS
+from .engine.steps import Assembly, Map, View
+from .errors import NotEmulated
+from .memory import Memory
+from .ops import stages
+from .routine import LayerTrace, Routine, Stores
+
+ANY_BYTE = 255  # the largest byte of a map whose values may be negative
+
+
+class Kernels:
+    """Kernels and biases of some routines, in one run each; packed again after they are written.
+
+    ``maps``: what each routine's convolution reads, to be set before the first ``update``.
+    ``blocks``, ``taps``, ``weights``: see Pack, with places in the whole; ``bias``: int32, the
+    routines' outputs in whole blocks, one routine after the other.
+    """
+
+    def __init__(self, routines: Sequence[Routine], path: str):
+        self.routines, self.path = routines, PATHS[path]
+        self.maps: list[Map | None] = [None] * len(routines)
+        counts = [-(-routine.outputs // pack.BLOCK) for routine in routines]
+        self._first_block = np.cumsum([0, *counts])
+        self._decoded: list[np.ndarray | None] = [None] * len(routines)
+        self._packs: list[pack.Pack | None] = [None] * len(routines)
+        self.bias = np.zeros(int(self._first_block[-1]) * pack.BLOCK, np.int32)
+        self.blocks = np.zeros((1, pack.BLOCK_FIELDS), np.int64)
+        self.taps, self.weights = np.zeros(1, np.int32), np.zeros(1, np.int8)
+
+    def fields(self, number: int) -> dict[str, int]:
+        """Of the step that convolves for a routine."""
+        first, end = self._first_block[number : number + 2]
+        return {"kernel": int(first), "count": int(end - first), "table": int(first) * pack.BLOCK}
+
+    def update(self, memory: Memory) -> None:
+        """What the memory holds now; only layers whose kernels changed are packed."""
+        changed = False
+        for number, (routine, data) in enumerate(zip(self.routines, self.maps, strict=True)):
+            kernels = routine.kernels(memory)
+            assert data is not None
+            if kernels is not self._decoded[number]:
+                strides = data.outer.row, data.outer.column
+                largest = ANY_BYTE if data.zero else ACTIVATION_MAX
+                self._packs[number] = pack.pack(kernels, *strides, largest, data.zero, self.path)
+                self._decoded[number], changed = kernels, True
+            packed = self._packs[number]
+            assert packed is not None
+            first = int(self._first_block[number]) * pack.BLOCK
+            values = routine.bias(memory) - packed.sums[: routine.outputs]
+            self.bias[first : first + routine.outputs] = values
+        if changed:
+            self._join()
+
+    def _join(self) -> None:
+        """One run of everything."""
+        packs = [each for each in self._packs if each is not None]
+        taps = np.cumsum([0, *(len(each.taps) for each in packs)])
+        weights = np.cumsum([0, *(len(each.weights) for each in packs)])
+        blocks = [each.blocks.copy() for each in packs]
+        for each, tap, weight in zip(blocks, taps, weights, strict=False):
+            each[:, 1] += tap
+            each[:, 3] += weight
+        self.blocks = np.concatenate(blocks)
+        self.taps = np.concatenate([each.taps for each in packs])
+        self.weights = np.concatenate([each.weights for each in packs])
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """An Assembly that is done, and the kernels that its products take."""
+
+    steps: np.ndarray
+    tables: np.ndarray
+    template: np.ndarray
+    kernels: Kernels
+    limit: int  # of sums, where they are checked
+
+    @classmethod
+    def of(cls, assembly: Assembly, kernels: Kernels, limit: int) -> Steps:
+        """Its tables."""
+        return cls(*assembly.build(), assembly.template(), kernels, limit)
+
+    def run(
+        self,
+        arena: np.ndarray,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        strides: tuple[int, int] = (0, 0),
+        samples: range = range(1),
+    ) -> int | None:
+        """Samples from ``inputs`` to ``outputs``, uint8, ``strides`` bytes from one to the next.
+
+        ``arena`` uint8 [samples at a time * len(template)].  Returns the layer of the first sum
+        that is beyond the limit, where the run ends; None if there is none.
+        """
+        from .engine.driver import driver  # numba is imported when something is computed
+
+        kernels = self.kernels
+        sample, step = driver(kernels.path.name)(
+            self.steps, self.tables, kernels.blocks, kernels.taps, kernels.weights, kernels.bias,
+            self.template, arena, len(arena) // len(self.template), self.limit,
+            inputs, strides[0], outputs, strides[1], samples.start, samples.stop,
+        )  # fmt: skip
+        return int(self.steps[step]["layer"]) if sample >= 0 else None
+
+
+class Core:
+    """One layer, one sample: reads stores, keeps what it computed in its arena, writes stores."""
+
+    def __init__(self, routine: Routine, rounding: bool):
+        self.routine = routine
+        config, operation = routine.config, routine.operation
+        assembly = Assembly()
+        operands = [assembly.gathered(steps.READ, index) for index in routine.read_index]
+        size = *stages.pooled_size(config, *routine.in_size), routine.read_index.shape[3]
+        data = assembly.map(*size)
+        if operation.convolves:
+            data = stages.frame(assembly, config, operation, size, steps.SIGNED)
+        stages.reduce(assembly, operands, config, rounding, data.inner, data.zero)
+        self.kernels = Kernels([routine] if operation.convolves else [], choose_path())
+        self.data, self.output, self.sums = data, data.inner, None
+        if operation.convolves:
+            size = *routine.size, routine.outputs
+            self.sums = sums = assembly.map(*size, element=steps.SUM_BYTES).inner
+            self.output = sums if config.wide else assembly.map(*size).inner
+            fields = self.kernels.fields(0)
+            self.kernels.maps[0] = data
+            stages.convolve(assembly, config, data.outer, sums, raw=1, **fields)
+            stages.finish(assembly, config, sums, self.output, raw=config.wide)
+        write_output(assembly, routine, self.output)
+        self.steps = Steps.of(assembly, self.kernels, routine.sum_limit)
+        self.arena = np.zeros_like(self.steps.template)
+
+    def execute(self, stores: Stores) -> LayerTrace:
+        """One run."""
+        routine = self.routine
+        inputs = stores.bytes(routine.flow.streamed_in).view(np.uint8)
+        outputs = stores.bytes(routine.flow.streamed_out).view(np.uint8)
+        self.kernels.update(stores.memory)
+        if self.steps.run(self.arena, inputs, outputs) is not None:
+            raise self.overflow()
+        stores.memory.versions["data"] += 1
+        data = seen(self.arena, self.data.inner) ^ np.uint8(self.data.zero)
+        wide = routine.config.wide
+        sums = None if self.sums is None else seen(self.arena, self.sums, np.int32)
+        output = sums if wide and sums is not None else seen(self.arena, self.output, np.int8)
+        return LayerTrace(routine.layer, data.view(np.int8), sums, output)
+
+    def overflow(self) -> NotEmulated:
+        """An accumulator is too large."""
+        assert self.sums is not None
+        sums = seen(self.arena, self.sums, np.int32).astype(np.int64)
+        return self.routine.overflow(int(abs(sums).max()))
+
+
+def write_output(assembly: Assembly, routine: Routine, output: View) -> None:
+    """Bytes of an output go to the places that the registers say, gaps included."""
+    element = steps.SUM_BYTES if routine.config.wide else 1
+    each = np.arange(element)
+    outside = routine.store_index.reshape(-1, 1) * element + each
+    first = output.indices() - output.base - np.arange(output.channels)
+    inside = output.base + first[..., None] + each + element * np.arange(output.channels)[:, None]
+    assembly.write(outside, inside)
+
+
+def seen(arena: np.ndarray, view: View, kind: type = np.uint8) -> np.ndarray:
+    """A copy of what a view holds: [row, column, channel]."""
+    element = np.dtype(kind).itemsize
+    shape, strides = (view.rows, view.columns, view.channels), (view.row, view.column, element)
+    return np.ndarray(shape, kind, arena, view.base, strides).copy()

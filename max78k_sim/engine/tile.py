@@ -1,0 +1,282 @@
+"""The product at the heart of every layer: some pixels times 16, 32, 48 or 64 outputs.
+
+Written once, as LLVM code in which only ``MULTIPLY_ADD`` knows a processor's instructions.  A
+word of four channels of one pixel is broadcast, and multiplied by four weights of each of 16
+outputs.  Sums of 32 bits may wrap on the way: the total, which fits 26 bits, is exact all the same.
+
+Operands.  Data are unsigned bytes: what may be negative is stored as x + 128, and 128 times the sum
+of its weights is taken from the bias.  ``taps`` are byte offsets, from a pixel's first byte, of the
+words that count, so that any kernel shape, stride, padding or dilation is one list of numbers.
+Weights are int8 [tap, vector, 16 outputs, 4 channels].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic as numba_intrinsic
+
+from .lanes import (
+    FINISHING,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    SUMS,
+    call,
+    call_own,
+    constant,
+    finish,
+    load,
+    load_at,
+    numba_type,
+    splat,
+    store,
+)
+from .path import PATHS, WORD, Path
+from .steps import LANES, SUM_BYTES
+
+VECTOR_BYTES = LANES * WORD
+BYTES = ir.VectorType(I8, VECTOR_BYTES)
+intrinsic: Any = numba_intrinsic  # what it makes is called without the context, unlike it looks
+
+# ---- multiply_add(builder, sums, words <64 x i8>, weights <64 x i8>) -> sums, one a path --------
+
+
+def multiply_add_vnni(builder, sums, words, weights):
+    """One instruction: the exact sum of four products, added to 32 bits."""
+    for word, weight in zip(words, weights, strict=True):
+        sums = call(builder, "llvm.x86.avx512.vpdpbusd.512", SUMS, sums, word, weight)
+    return sums
+
+
+def multiply_add_avx512(builder, sums, words, weights):
+    """Pairs of products of all words in 16 bits, which must hold them; then pairs of those."""
+    pairs = ir.VectorType(I16, 32)
+    total = None
+    for word, weight in zip(words, weights, strict=True):
+        part = call(builder, "llvm.x86.avx512.pmaddubs.w.512", pairs, word, weight)
+        total = part if total is None else builder.add(total, part)
+    wide = call(builder, "llvm.x86.avx512.pmaddw.d.512", SUMS, total, constant(pairs, 1))
+    return builder.add(sums, wide)
+
+
+def multiply_add_avx2(builder, sums, words, weights):
+    """As with AVX-512, in halves."""
+    half, pairs = ir.VectorType(I8, 32), ir.VectorType(I16, 16)
+    eight = ir.VectorType(I32, 8)
+    results = []
+    for first in (0, 1):
+        total = None
+        for word, weight in zip(words, weights, strict=True):
+            operands = [part(builder, whole, first, half) for whole in (word, weight)]
+            product = call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, *operands)
+            total = product if total is None else builder.add(total, product)
+        results.append(call(builder, "llvm.x86.avx2.pmadd.wd", eight, total, constant(pairs, 1)))
+    order = ir.Constant(ir.VectorType(I32, LANES), list(range(LANES)))
+    return builder.add(sums, builder.shuffle_vector(*results, order))
+
+
+def part(builder, whole, number: int, kind: ir.VectorType):
+    """The first or the second half of a vector."""
+    order = [number * kind.count + n for n in range(kind.count)]
+    order = ir.Constant(ir.VectorType(I32, kind.count), order)
+    return builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), order)
+
+
+def multiply_add_portable(builder, sums, words, weights):
+    """What every processor has: bytes picked out of 32-bit words by shifts."""
+    for word, weight in zip(words, weights, strict=True):
+        data, factors = builder.bitcast(word, SUMS), builder.bitcast(weight, SUMS)
+        for byte in range(WORD):
+            value = builder.and_(builder.lshr(data, constant(SUMS, 8 * byte)), constant(SUMS, 255))
+            factor = builder.shl(factors, constant(SUMS, 24 - 8 * byte))
+            factor = builder.ashr(factor, constant(SUMS, 24))
+            sums = builder.add(sums, builder.mul(value, factor))
+    return sums
+
+
+MULTIPLY_ADD: dict[str, Callable] = {
+    "avx512-vnni": multiply_add_vnni,
+    "avx512": multiply_add_avx512,
+    "avx2": multiply_add_avx2,
+    "portable": multiply_add_portable,
+}
+
+
+# ---- the tile -----------------------------------------------------------------------------------
+
+ARGUMENTS = (  # of a tile: what it reads, and where and how it writes
+    ("sources", ir.PointerType(I64)),  # address of each pixel's first byte
+    ("targets", ir.PointerType(I64)),  # address of each pixel's first output
+    ("taps", ir.PointerType(I32)),
+    ("groups", I64),  # of taps
+    ("weights", I64),  # address
+    ("bias", I64),  # address
+    ("raw", I1),  # write sums as they are, 32 bits
+    *((name, I32) for name in FINISHING),
+    ("absolute", I1),
+)
+
+
+def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
+    """Fill in a function of ARGUMENTS: path.pixels pixels times ``vectors`` vectors of outputs."""
+    entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
+    builder = ir.IRBuilder(entry)
+    names = dict(zip((name for name, _ in ARGUMENTS), function.args, strict=True))
+    pixels = path.pixels[vectors - 1]
+    cells = [(pixel, vector) for pixel in range(pixels) for vector in range(vectors)]
+    sources = [load(builder, builder.gep(names["sources"], [I64(n)]), 8) for n in range(pixels)]
+    bias = [
+        load_at(builder, builder.add(names["bias"], I64(SUM_BYTES * LANES * vector)), SUMS)
+        for vector in range(vectors)
+    ]
+    none = builder.icmp_signed("==", names["groups"], I64(0))
+    builder.cbranch(none, end, loop)
+
+    builder.position_at_end(loop)
+    group = builder.phi(I64)
+    group.add_incoming(I64(0), entry)
+    sums = [builder.phi(SUMS) for _ in cells]
+    for total, (_, vector) in zip(sums, cells, strict=True):
+        total.add_incoming(bias[vector], entry)
+    first_tap = builder.mul(group, I64(path.group))
+    offsets = [
+        load(builder, builder.gep(names["taps"], [builder.add(first_tap, I64(n))]), 4)
+        for n in range(path.group)
+    ]
+    offsets = [builder.sext(offset, I64) for offset in offsets]
+    size = path.group * vectors * VECTOR_BYTES
+    first = builder.add(names["weights"], builder.mul(group, I64(size)))
+    weights = [
+        [
+            load_at(builder, builder.add(first, I64((n * vectors + vector) * VECTOR_BYTES)), BYTES)
+            for n in range(path.group)
+        ]
+        for vector in range(vectors)
+    ]
+    results = []
+    for pixel in range(pixels):
+        places = [builder.add(sources[pixel], offset) for offset in offsets]
+        words = [splat(builder, load_at(builder, place, I32), SUMS) for place in places]
+        words = [builder.bitcast(word, BYTES) for word in words]
+        results += [
+            MULTIPLY_ADD[path.name](builder, sums[pixel * vectors + vector], words, weights[vector])
+            for vector in range(vectors)
+        ]
+    following = builder.add(group, I64(1))
+    group.add_incoming(following, loop)
+    for total, result in zip(sums, results, strict=True):
+        total.add_incoming(result, loop)
+    builder.cbranch(builder.icmp_signed("<", following, names["groups"]), loop, end)
+
+    builder.position_at_end(end)
+    finals = []
+    for (_, vector), result in zip(cells, results, strict=True):
+        final = builder.phi(SUMS)
+        final.add_incoming(bias[vector], entry)
+        final.add_incoming(result, loop)
+        finals.append(final)
+    store_tile(builder, names, cells, finals)
+
+
+def store_tile(builder, names, cells, finals) -> None:
+    """Sums as they are, or shifted, rounded, clipped, activated and stored as bytes."""
+    targets: dict[int, ir.Value] = {}
+    for pixel, _ in cells:
+        if pixel not in targets:
+            targets[pixel] = load(builder, builder.gep(names["targets"], [I64(pixel)]), 8)
+    with builder.if_else(names["raw"]) as (raw, finished):
+        with raw:
+            for (pixel, vector), final in zip(cells, finals, strict=True):
+                place = builder.add(targets[pixel], I64(SUM_BYTES * LANES * vector))
+                store(builder, final, place)
+        with finished:
+            finishing = {name: splat(builder, names[name], SUMS) for name in FINISHING}
+            absolute = splat(builder, names["absolute"], ir.VectorType(I1, LANES))
+            for (pixel, vector), final in zip(cells, finals, strict=True):
+                small = finish(builder, final, finishing, absolute)
+                store(builder, small, builder.add(targets[pixel], I64(LANES * vector)))
+    builder.ret_void()
+
+
+@intrinsic(prefer_literal=True)
+def tile(
+    typing_context, path, vectors, sources, targets, taps, groups, weights, bias,
+    raw, bound, left, half, right, least, flip, absolute,
+):  # fmt: skip
+    """tile(path, vectors, *ARGUMENTS): pointers as int64 addresses; path and vectors literal."""
+    signature = types.void(path, vectors, *(numba_type(kind) for _, kind in ARGUMENTS))
+
+    def generate(context, builder, signature, operands):
+        chosen, count = PATHS[path.literal_value], vectors.literal_value
+        name = f"tile_{chosen.name}_{count}".replace("-", "_")
+        kinds = [kind for _, kind in ARGUMENTS]
+        build = partial(build_tile, path=chosen, vectors=count)
+        call_own(builder, name, kinds, operands[2:], build)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+# ---- how fast that could be ---------------------------------------------------------------------
+
+
+PEAK_VECTORS = 2  # of a tile whose operands all find room in registers
+
+
+def build_peak(function: ir.Function, path: Path) -> None:
+    """(rounds, address of operands, and for the sums): a tile's products, from registers."""
+    entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
+    builder = ir.IRBuilder(entry)
+    rounds, address = function.args
+    pixels = path.pixels[PEAK_VECTORS - 1]
+    weights = [
+        [
+            load_at(builder, builder.add(address, I64(n * path.group + g)), BYTES)
+            for g in range(path.group)
+        ]
+        for n in range(PEAK_VECTORS)
+    ]
+    first = [load_at(builder, builder.add(address, I64(64 + n)), BYTES) for n in range(pixels)]
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    count = builder.phi(I64)
+    count.add_incoming(I64(0), entry)
+    words = [builder.phi(BYTES) for _ in range(pixels)]
+    for n, word in enumerate(words):  # they change places, or they would be multiplied only once
+        word.add_incoming(first[n], entry)
+        word.add_incoming(words[(n + 1) % pixels], loop)
+    cells = [builder.phi(SUMS) for _ in range(PEAK_VECTORS * pixels)]
+    for n, cell in enumerate(cells):
+        pixel, vector = divmod(n, PEAK_VECTORS)
+        operands = [words[(pixel + g) % pixels] for g in range(path.group)]
+        cell.add_incoming(constant(SUMS, 0), entry)
+        cell.add_incoming(MULTIPLY_ADD[path.name](builder, cell, operands, weights[vector]), loop)
+    following = builder.add(count, I64(1))
+    count.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, rounds), loop, end)
+    builder.position_at_end(end)
+    whole = cells[0]
+    for cell in cells[1:]:
+        whole = builder.add(whole, cell)
+    store(builder, whole, address)
+    builder.ret_void()
+
+
+@intrinsic(prefer_literal=True)
+def peak(typing_context, path, rounds, address):
+    """peak(path, rounds, address of 256 bytes): products without loads or stores."""
+    signature = types.void(path, types.int64, types.int64)
+
+    def generate(context, builder, signature, operands):
+        build = partial(build_peak, path=PATHS[path.literal_value])
+        call_own(builder, "peak", [I64, I64], operands[1:], build)
+        return context.get_dummy_value()
+
+    return signature, generate

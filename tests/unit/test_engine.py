@@ -1,0 +1,245 @@
+"""The compute core, on every path that this processor has, against NumPy's integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from max78k_sim import engine
+from max78k_sim.arithmetic import average, requantise, saturate
+from max78k_sim.core import Kernels
+from max78k_sim.engine import pack, steps, tile
+from max78k_sim.engine.path import PATHS as TABLE
+from max78k_sim.engine.path import WORD
+from max78k_sim.engine.steps import SIGNED, Assembly
+from max78k_sim.errors import InputError
+from max78k_sim.ops import stages
+from tests.assemblies import LIMIT, executed, read
+
+PATHS = engine.paths()
+
+
+class Weights(Kernels):
+    """Kernels that are given, not read from a machine's memory."""
+
+    def __init__(self, kernels, data, path):
+        super().__init__([], path)
+        packed = pack.pack(kernels, data.outer.row, data.outer.column, 255, SIGNED, self.path)
+        self.blocks, self.taps, self.weights = packed.blocks, packed.taps, packed.weights
+        self.bias = -packed.sums
+
+
+def products(sample, kernels, path, shift=0, **fields):
+    """A convolution without padding: int8 [row, column, output]."""
+    assembly = Assembly()
+    data = assembly.map(*sample.shape, zero=SIGNED)
+    assembly.copy(read(assembly, sample), data.inner, SIGNED)
+    rows, columns = (n - k + 1 for n, k in zip(sample.shape, kernels.shape[1:3], strict=False))
+    output = assembly.map(rows, columns, len(kernels)).inner
+    assembly.add(steps.CONVOLVE, output, data.outer, count=-(-len(kernels) // pack.BLOCK),
+                 shift=shift, **fields)  # fmt: skip
+    return executed(assembly, output, sample, Weights(kernels, data, path), path).view(np.int8)
+
+
+def expected_sums(sample, kernels):
+    """The same in NumPy's int64."""
+    windows = np.lib.stride_tricks.sliding_window_view(sample, kernels.shape[1:3], axis=(0, 1))
+    return np.einsum("rcnij,oijn->rco", windows.astype(np.int64), kernels.astype(np.int64))
+
+
+EXTREMES = {
+    "random": lambda random, shape: random.integers(-128, 128, shape),
+    "all -128": lambda random, shape: np.full(shape, -128),
+    "all 127": lambda random, shape: np.full(shape, 127),
+    "-128 or 127": lambda random, shape: random.choice([-128, 127], shape),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("weights", EXTREMES)
+@pytest.mark.parametrize("data", EXTREMES)
+@pytest.mark.parametrize("outputs", [1, 16, 40, 64, 70, 130])
+def test_products_are_exact_on_every_path(path, weights, data, outputs):
+    random = np.random.default_rng(outputs)
+    sample = EXTREMES[data](random, (4, 5, 7)).astype(np.int8)
+    kernels = EXTREMES[weights](random, (outputs, 3, 3, 7)).astype(np.int8)
+    sums = expected_sums(sample, kernels)
+    for shift in (-8, -2, 0, 3):
+        wanted = saturate(requantise(sums, shift))
+        np.testing.assert_array_equal(products(sample, kernels, path, shift), wanted)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("shift", range(-15, 16))
+def test_sums_become_bytes_as_the_arithmetic_says(path, shift):
+    """``lanes.finish`` is ``arithmetic.requantise`` in vectors."""
+    random = np.random.default_rng(shift + 15)
+    sample = random.integers(-128, 128, (6, 6, 20)).astype(np.int8)
+    kernels = random.integers(-128, 128, (20, 1, 1, 20)).astype(np.int8)
+    wanted = saturate(requantise(expected_sums(sample, kernels), shift))
+    for fields, activate in (
+        ({}, lambda x: x),
+        ({"relu": 1}, lambda x: np.maximum(x, 0)),
+        ({"absolute": 1}, lambda x: np.minimum(abs(x), 127)),
+        ({"absolute": 1, "relu": 1}, lambda x: np.minimum(abs(x), 127)),
+    ):
+        result = products(sample, kernels, path, shift, **fields)
+        np.testing.assert_array_equal(result, activate(wanted))
+
+
+@given(st.data())
+def test_groups_never_leave_16_bits(data):
+    """Whatever the weights are: each word once, and no pair that any data can carry too far."""
+    count, outputs = data.draw(st.integers(1, 12)), 16
+    random = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    bound = data.draw(st.sampled_from([2, 40, 90, 128]))
+    words = random.integers(-bound, bound, (count, WORD, outputs)).astype(np.int8)
+    largest = data.draw(st.sampled_from([127, 255]))
+    offsets = 4 * np.arange(count)
+    where, groups = pack.grouped(offsets, words, largest, TABLE["avx2"])
+    for offset, word in zip(offsets, words, strict=True):
+        np.testing.assert_array_equal(groups[where == offset].sum(axis=0)[:, :] * (offset > 0),
+                                      word * (offset > 0))  # fmt: skip
+    np.testing.assert_array_equal(
+        groups.sum(axis=0, dtype=np.int64), words.sum(axis=0, dtype=np.int64)
+    )
+    pairs = groups.reshape(-1, 2, 2, 2, outputs).astype(np.int64)
+    assert (np.maximum(pairs, 0) * largest).sum(axis=(1, 3)).max() <= 32767
+    assert (np.minimum(pairs, 0) * largest).sum(axis=(1, 3)).min() >= -32768
+
+
+def test_a_word_is_laid_where_the_pixel_has_its_bytes():
+    kernels = np.arange(1, 19, dtype=np.int8).reshape(1, 2, 3, 3)
+    offsets, words = pack.words_of(kernels, row=40, column=3)
+    assert offsets.tolist() == [0, 4, 8, 40, 44, 48]
+    assert words[:, :, 0].reshape(2, -1)[:, :9].tolist() == [[*range(1, 10)], [*range(10, 19)]]
+    assert not words[:, :, 0].reshape(2, -1)[:, 9:].any() and not words[:, :, 1:].any()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_kernels_of_zeros_leave_the_bias(path):
+    sample, kernels = random_map(5, 3, 3, 4), np.zeros((20, 1, 1, 4), np.int8)
+    assert not products(sample, kernels, path).any()
+
+
+def test_zeros_are_not_multiplied():
+    kernels = np.zeros((16, 3, 3, 16), np.int8)
+    kernels[3, 1, 1, 2] = 5
+    packed = pack.pack(kernels, 64, 16, 255, SIGNED, TABLE["portable"])
+    assert packed.blocks.tolist() == [[1, 0, 1, 0, 0]] and packed.taps.tolist() == [80]
+    assert packed.sums[3] == 5 * SIGNED
+
+
+# ---- maps ---------------------------------------------------------------------------------------
+
+
+def random_map(seed, *shape):
+    """int8."""
+    return np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 4), (16, 16)])
+@pytest.mark.parametrize("channels", [1, 16, 40])
+@pytest.mark.parametrize("kind", ["maximum", "truncated", "rounded"])
+def test_pooling(path, window, channels, kind):
+    data, strides = random_map(1, 17, 18, channels), (2, 3)
+    assembly = Assembly()
+    size = [(n - w) // s + 1 for n, w, s in zip(data.shape, window, strides, strict=False)]
+    target = assembly.map(*size, channels).inner
+    count = window[0] * window[1]
+    table = None if kind == "maximum" else stages.averages(count, kind == "rounded")
+    assembly.pool(read(assembly, data), target, window, strides, 0, table)
+    windows = np.lib.stride_tricks.sliding_window_view(data, window, axis=(0, 1))
+    windows = windows[:: strides[0], :: strides[1]].reshape(*size, channels, count)
+    wanted = windows.max(axis=3)
+    if kind != "maximum":
+        wanted = average(windows.sum(axis=3, dtype=np.int64), count, kind == "rounded")
+    np.testing.assert_array_equal(executed(assembly, target, data, path=path).view(np.int8), wanted)
+
+
+@pytest.mark.parametrize("function", range(4))
+@pytest.mark.parametrize("operands", [1, 2, 3, 16])
+def test_operands_are_folded_and_clipped(function, operands):
+    data = random_map(2, operands, 3, 4, 20)
+    assembly = Assembly()
+    index = np.arange(data.size).reshape(data.shape)
+    views = [assembly.gathered(steps.READ, each) for each in index]
+    target = assembly.map(3, 4, 20).inner
+    assembly.combine(views, target, function, 0)
+    fold = (np.subtract, np.add, np.bitwise_or, np.bitwise_xor)[function]
+    wanted = data[0].astype(np.int64)
+    for each in data[1:]:
+        wanted = fold(wanted, each)
+    result = executed(assembly, target, data).view(np.int8)
+    np.testing.assert_array_equal(result, saturate(wanted))
+
+
+def test_a_frame_is_padded_and_spread():
+    data = random_map(3, 2, 3, 5)
+    assembly = Assembly()
+    frame = assembly.map(2, 3, 5, frame=(1, 2), spread=2, zero=SIGNED)
+    assembly.copy(read(assembly, data), frame.inner, SIGNED)
+    result = (executed(assembly, frame.outer, data) ^ SIGNED).view(np.int8)
+    wanted = np.zeros((6, 10, 5), np.int8)
+    wanted[1:5:2, 2:8:2] = data
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_rows_of_bytes_are_gathered_into_a_frame():
+    data = random_map(4, 3, 4, 3)
+    assembly = Assembly()
+    frame = assembly.map(3, 4, 3, frame=(1, 1), dense=True, zero=SIGNED)
+    index = np.arange(data.size).reshape(3, -1)
+    assembly.gather(steps.READ, index, frame.inner, SIGNED)
+    result = (executed(assembly, frame.outer, data) ^ SIGNED).view(np.int8)
+    np.testing.assert_array_equal(result, np.pad(data, ((1, 1), (1, 1), (0, 0))))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(LIMIT - 1, True), (LIMIT, False), (-LIMIT, True), (-LIMIT - 1, False)]
+)
+def test_sums_beyond_the_limit_are_found(value, fits):
+    sums = np.zeros((2, 3, 20), np.int32)
+    sums[1, 2, 17] = value
+    assembly = Assembly()
+    view = assembly.map(2, 3, 20, element=4).inner
+    index = np.arange(sums.nbytes).reshape(6, -1)
+    inside = steps.View(view.base, view.column, 0, 6, 1, 80)
+    assembly.gather(steps.READ, index, inside)
+    target = assembly.map(2, 3, 20).inner
+    assembly.add(steps.FINISH, target, view, layer=7)
+    if fits:
+        wanted = saturate(requantise(sums.astype(np.int64), 0))
+        np.testing.assert_array_equal(executed(assembly, target, sums).view(np.int8), wanted)
+    else:
+        with pytest.raises(OverflowError, match="7"):
+            executed(assembly, target, sums)
+
+
+# ---- paths --------------------------------------------------------------------------------------
+
+
+def test_there_is_always_the_portable_path(monkeypatch):
+    assert PATHS[-1] == "portable"
+    monkeypatch.setenv("MAX78K_PATH", "portable")
+    assert engine.choose_path() == "portable"
+    with pytest.raises(InputError, match=r"'sse9' cannot run on this processor; it has .*portable"):
+        engine.choose_path("sse9")
+
+
+def test_the_instruction_for_four_products_is_used():
+    """avx512-vnni, compiled for a processor that has it: this one may not."""
+    from llvmlite import binding, ir
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    module = ir.Module()
+    kind = ir.FunctionType(ir.VoidType(), [kind for _, kind in tile.ARGUMENTS])
+    tile.build_tile(ir.Function(module, kind, "f"), TABLE["avx512-vnni"], 4)
+    target = binding.Target.from_triple("x86_64-unknown-linux-gnu")
+    machine = target.create_target_machine(cpu="cascadelake", opt=3)
+    text = machine.emit_assembly(binding.parse_assembly(str(module)))
+    assert text.count("vpdpbusd") == 4 * TABLE["avx512-vnni"].pixels[3]
