@@ -27,7 +27,9 @@ FASHION_CLASSES = (
 )
 FASHION_SUBSET = Path(__file__).with_name("data") / "fashion.npz"
 SUBSET_PER_CLASS = {"train": 200, "test": 400}  # images
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "all")
+TWO_PARTS = ("fashion", "idx")  # the kinds that always have a test part: "all" is none of them
+HAS_PARTS = "has a training and a test part; give split train or test"
 IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_IMAGE_MAGIC, IDX_LABEL_MAGIC = 0x803, 0x801  # unsigned bytes in 3 dimensions, in 1
 
@@ -40,7 +42,8 @@ def load_dataset(specification: str, split: str) -> Dataset:
 def open_dataset(specification: str, split: str) -> Stream:
     """The "train" or "test" part of what a specification names (READERS), not read yet.
 
-    Headers are read, and labels once (one a sample), to know how many there are of each class.
+    "all" of what has no test part of its own, in the file's order.  Headers are read, and labels
+    once (one a sample), to know how many there are of each class.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
@@ -50,6 +53,8 @@ def open_dataset(specification: str, split: str) -> Stream:
             f"data {specification!r} is not known; use fashion, digits, idx:DIRECTORY, npz:FILE "
             "or npy:DIRECTORY"
         )
+    if kind in TWO_PARTS and split == "all":
+        raise InputError(f"data {specification!r} {HAS_PARTS}")
     return READERS[kind](location, split)
 
 
@@ -111,8 +116,7 @@ def read_digits(location: str, split: str) -> Stream:
     pixels = (bunch.images * 255 / 16).astype(np.uint8)  # [sample, 8, 8], 0..16 -> 0..255
     wide = np.pad(np.kron(pixels, np.ones((1, 3, 3), np.uint8)), ((0, 0), (2, 2), (2, 2)))
     images, labels = of_array(wide, "digits"), of_array(bunch.target, "digits")
-    count = part_size(count_labels(labels), split)
-    return Stream("digits", images, labels, number_names(10), split, count)
+    return part_of_one("digits", images, labels, number_names(10), split, count_labels(labels))
 
 
 def read_idx_directory(location: str, split: str) -> Stream:
@@ -159,6 +163,8 @@ def read_arrays(arrays: dict[str, ArrayFile], file: Path, split: str) -> Stream:
     ends = [end for end in ("", "_test") if "x" + end in arrays]
     for end in ends:
         check_pair(arrays["x" + end], arrays.get("y" + end))
+    if len(ends) == 2 and split == "all":
+        raise InputError(HAS_PARTS, file=file)
     end = ends[-1] if split == "test" else ends[0]
     images, labels = arrays["x" + end], arrays.get("y" + end)
     if labels is None:
@@ -167,7 +173,21 @@ def read_arrays(arrays: dict[str, ArrayFile], file: Path, split: str) -> Stream:
     names = number_names(max(map(len, counts)))
     if len(ends) == 2:
         return Stream(file.stem, images, labels, names, None, len(images))
-    return Stream(file.stem, images, labels, names, split, part_size(counts[0], split))
+    return part_of_one(file.stem, images, labels, names, split, counts[0])
+
+
+def part_of_one(
+    name: str,
+    images: ArrayFile,
+    labels: ArrayFile,
+    class_names: tuple[str, ...],
+    split: str,
+    counts: np.ndarray,
+) -> Stream:
+    """A part, or all, of what has no test part; ``counts``: samples of each class, int64."""
+    if split == "all":
+        return Stream(name, images, labels, class_names, None, len(images))
+    return Stream(name, images, labels, class_names, split, part_size(counts, split))
 
 
 READERS: dict[str, Callable[[str, str], Stream]] = {

@@ -210,8 +210,19 @@ def test_unknown_specifications(data):
 
 
 def test_unknown_split():
-    with pytest.raises(InputError, match="split 'all' is not one of train, test"):
-        load_dataset("fashion", "all")
+    with pytest.raises(InputError, match="split 'both' is not one of train, test, all"):
+        load_dataset("fashion", "both")
+
+
+def test_all_of_what_has_no_test_part(tmp_path):
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1)
+    arrays = {"x": images, "y": np.arange(12) % 2}
+    whole = load_dataset(npz(tmp_path, **arrays), "all")
+    assert (whole.images.ravel().astype(int) + 128).tolist() == list(range(12))
+    two = npz(tmp_path, **arrays, x_test=images, y_test=arrays["y"])
+    for data in (two, "fashion", f"idx:{tmp_path}"):
+        with pytest.raises(InputError, match="has a training and a test part; give split train or"):
+            load_dataset(data, "all")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
