@@ -27,8 +27,8 @@ LEVELS = (
     ("layer_fields", "testing", "elements", "address_map"),
     ("program", "latency"),
     ("machine", "explain", "report"),
-    ("loading", "map_files", "map_text", "checking", "bus"),
-    ("validation", "programs"),
+    ("loading", "map_files", "map_text", "checking", "bus", "batch"),
+    ("validation", "programs", "evaluator"),
     ("verbs",),
     ("cli",),
 )
