@@ -11,7 +11,6 @@ import gzip
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import IO
 
 import numpy as np
 
+from max78k_sim.checkpoint import FAULTS
 from max78k_sim.errors import InputError, printable
 
 BYTE_LIMIT = 1 << 30  # bytes that one array, read whole, may unpack to
@@ -127,10 +127,8 @@ def readable(file: object, what: str = "") -> Iterator[None]:
     """Whatever reading a file raises, as InputError."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(
-            f"cannot be read{what}: {printable(error)}", file=file
-        ) from error  # Runtime: encrypted
+    except FAULTS as error:
+        raise InputError(f"cannot be read{what}: {printable(error)}", file=file) from error
 
 
 def fill(stream: IO[bytes], chunk: bytearray) -> int:
@@ -239,7 +237,7 @@ def described(
     try:
         version = np.lib.format.read_magic(stream)
         shape, column_major, dtype = HEADER_READERS[version](stream)
-    except Exception as error:  # numpy tokenises what it cannot evaluate: many kinds
+    except FAULTS as error:
         raise InputError(
             f"{name} has no valid .npy header: {printable(error)}", file=file
         ) from error
