@@ -1,12 +1,12 @@
 """``max78k evaluate`` and ``max78k warmup``, as a user types them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from max78k_sim import cli, engine
+from max78k_sim.verbs import warmup
 from tests import fashion
 from tests.unit.test_cli import run
 from trainer.datasets import load_dataset
@@ -198,9 +198,9 @@ def test_data_is_required(capsys):
 
 def test_warmup(capsys, monkeypatch):
     done = [("avx2", 4.25), ("one inference", 0.5)]
-    monkeypatch.setattr(engine, "warmup", lambda: done, raising=False)
-    monkeypatch.setattr(engine, "paths", lambda: ("avx2", "portable"), raising=False)
-    monkeypatch.setattr(engine, "cache_folder", lambda: Path("/cache/avx2"), raising=False)
+    monkeypatch.setattr(engine, "choose_path", lambda: "avx2", raising=False)
+    monkeypatch.setattr(engine, "warmup", lambda path: done, raising=False)
+    monkeypatch.setattr(warmup, "cache_folder", lambda path: f"/cache/{path}")
     code, out, _ = run(capsys, "warmup")
     assert code == 0 and out == (
         "avx2: 4.25 s\none inference: 0.50 s\ninstruction path: avx2; cache: /cache/avx2\n"
