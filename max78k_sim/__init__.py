@@ -16,6 +16,7 @@ _PUBLIC = {
     "compile_network": "max78k_sim.program",
     "Program": "max78k_sim.program",
     "Machine": "max78k_sim.machine",
+    "Evaluator": "max78k_sim.evaluator",
     "Network": "max78k_sim.network",
     "Plan": "max78k_sim.allocation",
     "Placement": "max78k_sim.placement",

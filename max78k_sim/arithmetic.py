@@ -21,6 +21,7 @@ from .errors import InputError
 ACTIVATION_MIN, ACTIVATION_MAX = -128, 127  # 8-bit data
 FRACTION_BITS = 7  # data and weights are Q7: 128 stands for 1
 BIAS_SHIFT = 7  # a bias counts in units of 128 of the accumulator
+PIXEL_ZERO = 128  # the pixel that is 0 in Q7
 ROUND_HALF = 1 << FRACTION_BITS - 1
 
 
@@ -93,6 +94,24 @@ def q7_from_real(value):
 def q7_to_real(value):
     """value / 128 as float64, exactly; InputError for what is no Q7 value."""
     return _integers(value, Q7) / (1 << Q7.fraction_bits)
+
+
+def q7_from_pixels(pixels):
+    """Pixels, 0 to 255, as the chip takes images: p - 128, int8.
+
+    The vendor's own convention; 128 becomes 0.  ``pixels``: uint8; others raise InputError.  The
+    inverse is ``pixels_from_q7``.
+    """
+    if pixels.dtype != np.uint8:
+        raise InputError(f"pixels are uint8, 0 to 255, not {_shown(pixels)}")
+    return (pixels ^ np.uint8(PIXEL_ZERO)).view(np.int8)  # the same in two's complement
+
+
+def pixels_from_q7(values):
+    """int8 data as pixels: v + 128, uint8; others raise InputError."""
+    if values.dtype != np.int8:
+        raise InputError(f"data are int8, -128 to 127, not {_shown(values)}")
+    return values.view(np.uint8) ^ np.uint8(PIXEL_ZERO)
 
 
 def q7_add(first, second):

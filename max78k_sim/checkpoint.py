@@ -26,7 +26,7 @@ from .torch_files import NumpyFile, Tensors, TorchFile, extents, open_tensors, u
 
 _WEIGHT_BITS = (1, 2, 4, 8)
 _MAXIMUM_SHIFT = 15  # of the total shift, output_shift + 8 - weight_bits, to the left or right
-_FAULTS = (  # what parsing bytes of any content may raise; the boundary turns them to InputError
+FAULTS = (  # what parsing bytes of any content may raise; the boundary turns them to InputError
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, tokenize.TokenError,
     zipfile.BadZipFile, zlib.error,
@@ -72,7 +72,7 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
         raise InputError(error.message, file=path) from None
     except FileNotFoundError as error:
         raise InputError("no such file; give a checkpoint (.pth.tar, .npz)", file=path) from error
-    except _FAULTS as error:
+    except FAULTS as error:
         what = printable(f"{type(error).__name__}: {error}")
         raise InputError(
             f"is damaged or not a checkpoint ({what}); copy or save it again", file=path

@@ -206,7 +206,7 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="fashion",
         metavar="WHERE",
-        help="fashion (shipped), idx:DIR, npz:FILE or digits (default: %(default)s)",
+        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR or digits (default: %(default)s)",
     )
     group.add_argument("--new-class", type=int, help="class to learn (default: bag)")
     group.add_argument("--new-images", type=int, default=100, help="default: %(default)s")
@@ -214,6 +214,37 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
     )
     group.add_argument("--test-images", type=int, default=0, help="to measure on (default: all)")
+
+
+def evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate``."""
+    network_options(parser)
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        metavar="WHERE",
+        required=True,
+        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR or digits; read part by part",
+    )
+    group.add_argument(
+        "--split",
+        choices=("train", "test", "all"),
+        default="test",
+        help="default: %(default)s; of data without a test part, every fifth of a class",
+    )
+    group.add_argument("--limit", metavar="N", type=int, help="only the first N samples")
+    group = parser.add_argument_group("engine (neither changes a bit)")
+    group.add_argument("--jobs", metavar="N", type=int, help="threads (default: one a processor)")
+    group.add_argument("--batch", metavar="N", type=int, help="samples that are run at a time")
+    group = parser.add_argument_group("output")
+    group.add_argument("--layers", metavar="NAME,...", help="layers whose outputs are dumped")
+    group.add_argument("--dump", metavar="NPZ", help="write input, labels and those outputs there")
+    json_option(group)
+
+
+def warmup_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``warmup``."""
+    json_option(parser)
 
 
 def train_options(parser: argparse.ArgumentParser) -> None:
@@ -286,6 +317,8 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("map", "where everything lies, and whether it fits; addresses both ways", map_options),
     ("check", "does a network fit, and is it legal", check_options),
     ("run", "one inference through the simulated chip", run_options),
+    ("evaluate", "a whole data set through the simulated chip: accuracy", evaluate_options),
+    ("warmup", "compile the engine now, once, so that nothing waits for it later", warmup_options),
     ("validate", "compare a run with somebody else's, layer by layer", validate_options),
     ("explain", "map --what and --where, also without a network", explain_options),
     ("replay", "what a program did on the bus, again: every read is compared", replay_options),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
 from . import overrides
-from .checkpoint import Checkpoint, LayerParameters, read_checkpoint
+from .checkpoint import FAULTS, Checkpoint, LayerParameters, read_checkpoint
 from .device import Device
 from .devices import find_device
 from .errors import HardwareLimit, InputError, Max78kError, NotEmulated
@@ -135,7 +134,7 @@ def read_sample(sample: np.ndarray | str | Path) -> np.ndarray:
                 values = np.load(file, allow_pickle=False)
         except OSError as error:
             raise InputError(f"cannot read the sample: {error.strerror}", file=sample) from None
-        except (ValueError, EOFError, MemoryError, BadZipFile):
+        except FAULTS:
             raise InputError(
                 "is damaged, or not a .npy array of integers; numpy.save writes one", file=sample
             ) from None

@@ -267,11 +267,16 @@ def check_sample(sample: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         values = values[None]
     if values.shape != shape:
         raise InputError(f"sample of shape {values.shape}: the network takes {shape} (CHW)")
+    return check_values(values, "sample")
+
+
+def check_values(values: np.ndarray, what: str) -> np.ndarray:
+    """Integers that are data of the chip, as int8; InputError, beginning with ``what``, else."""
     if not np.issubdtype(values.dtype, np.integer):
-        raise InputError(f"sample of {values.dtype}: the network takes integers from -128 to 127")
-    if values.size and not -128 <= values.min() <= values.max() <= 127:
+        raise InputError(f"{what} of {values.dtype}: the network takes integers from -128 to 127")
+    if values.dtype != np.int8 and values.size and not -128 <= values.min() <= values.max() <= 127:
         raise InputError(
-            f"sample with values from {values.min()} to {values.max()}: the network takes "
+            f"{what} with values from {values.min()} to {values.max()}: the network takes "
             "-128 to 127 (for pixels 0 to 255, subtract 128)"
         )
-    return values.astype(np.int8)
+    return values.astype(np.int8, copy=False)

@@ -30,8 +30,8 @@ def no_hang() -> Iterator[None]:
 
 
 @contextmanager
-def bounded_memory() -> Iterator[None]:
-    """AssertionError where the process's memory grew by a gigabyte at any moment (Linux)."""
+def bounded_memory(most: int = MOST_BYTES) -> Iterator[None]:
+    """AssertionError where the process's memory grew by ``most`` bytes at any moment (Linux)."""
     if not CLEAR.exists():
         yield
         return
@@ -39,7 +39,7 @@ def bounded_memory() -> Iterator[None]:
     before = memory_bytes("VmRSS")
     yield
     grown = memory_bytes("VmHWM") - before
-    assert grown < MOST_BYTES, f"{grown:,} B more at the peak"
+    assert grown < most, f"{grown:,} B more at the peak"
 
 
 def memory_bytes(name: str) -> int:

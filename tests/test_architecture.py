@@ -30,6 +30,7 @@ LEVELS = (
     ("loading", "map_files", "map_text", "checking", "bus", "links"),
     ("validation", "programs", "linker"),
     ("batch",),
+    ("evaluator",),
     ("verbs",),
     ("cli",),
 )

@@ -9,12 +9,12 @@ from firmware.generate import generate
 from firmware.host import HostTrainer, compile_library
 from max78k_sim import cli, load_network, placement, simulate
 from max78k_sim.devices import DEVICES
+from max78k_sim.evaluator import Evaluator
 from max78k_sim.explain import explain, where
 from max78k_sim.latency import latency
 from max78k_sim.map_files import map_json
 from max78k_sim.verbs.training import training_check, training_step
 from tests import fashion
-from trainer.evaluation import evaluate
 from trainer.loop import Recipe, Trainer, memory_digest, train
 from trainer.schedule import Schedule
 
@@ -91,7 +91,7 @@ def test_training_in_python_and_in_c_and_after_a_stop(tmp_path):
         host.apply()
     digests = {memory_digest(chip.memory) for chip in (compiled, simulated, resumed)}
     assert len(digests) == 1 and digests != {memory_digest(fashion.machine().memory)}
-    assert evaluate(simulated, pool.images[:8], pool.labels[:8]).images == 8
+    assert Evaluator(simulated).evaluate([(pool.images[:8], pool.labels[:8])]).samples == 8
 
 
 def test_trained_weights_can_be_loaded_again(tmp_path):

@@ -1,23 +1,17 @@
-"""Labelled images as the chip sees them: int8, one per pixel and channel, [-128, 127].
-
-A pixel p in 0..255 becomes p - 128, the vendor's own convention for image inputs.  Files are
-read as hostile: every declared size is checked against a limit and against what is really there
-before memory is taken, nothing is unpickled, and each fault is an InputError that names the file.
-"""
+"""Data sets by name: the shipped subset of Fashion-MNIST, IDX, .npz and .npy files, digits."""
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from max78k_sim.arithmetic import pixels_from_q7
 from max78k_sim.errors import InputError
+
+from .array_files import ArrayFile, idx_array, npy_array, npz_arrays, of_array
+from .streams import Dataset, Stream, check_pair, count_labels, part_size
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -33,57 +27,35 @@ FASHION_CLASSES = (
 )
 FASHION_SUBSET = Path(__file__).with_name("data") / "fashion.npz"
 SUBSET_PER_CLASS = {"train": 200, "test": 400}  # images
-SPLITS = ("train", "test")
-PIXEL_ZERO = 128  # uint8 value that becomes int8 0
-BYTE_LIMIT = 1 << 30  # bytes one array may unpack to
-CLASS_LIMIT = 1024  # output channels of a MAX78000 layer
+SPLITS = ("train", "test", "all")
+TWO_PARTS = ("fashion", "idx")  # the kinds that always have a test part: "all" is none of them
+HAS_PARTS = "has a training and a test part; give split train or test"
 IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_IMAGE_MAGIC, IDX_LABEL_MAGIC = 0x803, 0x801  # unsigned bytes in 3 dimensions, in 1
-TEST_PERIOD = 5  # where a file has no test part, every fifth sample of a class is one
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images with their labels; ``class_names[label]`` says what a label means."""
-
-    name: str
-    images: np.ndarray  # int8 [sample, channel, row, column]
-    labels: np.ndarray  # int64 [sample]
-    class_names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def subset(self, indices: np.ndarray) -> Dataset:
-        """The samples at these positions (or where this bool mask is true), in this order."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
-
-    def of_classes(self, classes: tuple[int, ...]) -> Dataset:
-        """The samples of these classes only; labels keep their numbers."""
-        return self.subset(np.isin(self.labels, classes))
 
 
 def load_dataset(specification: str, split: str) -> Dataset:
-    """Read the "train" or "test" part of ``fashion``, ``idx:DIR``, ``npz:FILE`` or ``digits``."""
+    """``open_dataset``, read whole."""
+    return open_dataset(specification, split).load()
+
+
+def open_dataset(specification: str, split: str) -> Stream:
+    """The "train" or "test" part of what a specification names (READERS), not read yet.
+
+    "all" of what has no test part of its own, in the file's order.  Headers are read, and labels
+    once (one a sample), to know how many there are of each class.
+    """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     kind, _, location = specification.partition(":")
     if kind not in READERS or bool(location) != (kind in LOCATED):
         raise InputError(
-            f"data {specification!r} is not known; use fashion, digits, idx:DIRECTORY or npz:FILE"
+            f"data {specification!r} is not known; use fashion, digits, idx:DIRECTORY, npz:FILE "
+            "or npy:DIRECTORY"
         )
+    if kind in TWO_PARTS and split == "all":
+        raise InputError(f"data {specification!r} {HAS_PARTS}")
     return READERS[kind](location, split)
-
-
-def stratified_split(labels: np.ndarray, split: str) -> np.ndarray:
-    """Positions of one part of an 80/20 split: every fifth sample *of each class* is a test one.
-
-    Counting inside each class keeps the parts balanced however the file is ordered.
-    """
-    is_test = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        is_test[np.flatnonzero(labels == label)[TEST_PERIOD - 1 :: TEST_PERIOD]] = True
-    return np.flatnonzero(is_test == (split == "test"))
 
 
 def make_fashion_subset(idx_directory: str | Path, out_file: str | Path = FASHION_SUBSET) -> None:
@@ -97,15 +69,15 @@ def make_fashion_subset(idx_directory: str | Path, out_file: str | Path = FASHIO
         full = load_dataset(f"idx:{idx_directory}", split)
         chosen = [np.flatnonzero(full.labels == c)[:count] for c in range(len(FASHION_CLASSES))]
         indices = np.sort(np.concatenate(chosen))
-        arrays[f"x_{split}"] = (full.images[indices].astype(np.int16) + PIXEL_ZERO).astype(np.uint8)
+        arrays[f"x_{split}"] = pixels_from_q7(full.images[indices])
         arrays[f"y_{split}"] = full.labels[indices].astype(np.uint8)
         arrays[f"{split}_indices"] = indices.astype(np.uint16)
-    np.savez_compressed(out_file, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(out_file, **arrays)
 
 
 def fashion_subset_indices(split: str) -> np.ndarray:
     """Where the images of the shipped subset stand in the full data set: int64 [sample]."""
-    return read_npz(FASHION_SUBSET)[f"{split}_indices"].astype(np.int64)
+    return npz_arrays(FASHION_SUBSET)[f"{split}_indices"].read().astype(np.int64)
 
 
 def without_shipped_images(dataset: Dataset) -> Dataset:
@@ -122,18 +94,17 @@ def without_shipped_images(dataset: Dataset) -> Dataset:
     return dataset.subset(np.setdiff1d(np.arange(len(dataset)), indices))
 
 
-# ---- readers: (location, split) -> Dataset ------------------------------------------------------
+# ---- readers: (location, split) -> Stream -------------------------------------------------------
 
 
-def read_fashion(location: str, split: str) -> Dataset:
+def read_fashion(location: str, split: str) -> Stream:
     """The subset of Fashion-MNIST that is shipped with the package (see its licence file)."""
-    arrays = read_npz(FASHION_SUBSET)
-    images = signed_pixels(arrays[f"x_{split}"], FASHION_SUBSET)
-    labels = checked_labels(arrays[f"y_{split}"], len(images), FASHION_SUBSET)
-    return Dataset("fashion", images, labels, FASHION_CLASSES)
+    arrays = npz_arrays(FASHION_SUBSET)
+    images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    return Stream("fashion", images, labels, FASHION_CLASSES, None, len(images))
 
 
-def read_digits(location: str, split: str) -> Dataset:
+def read_digits(location: str, split: str) -> Stream:
     """Scikit-learn's 8x8 digits, each pixel three times as wide and high, padded to 28x28."""
     try:
         from sklearn.datasets import load_digits
@@ -144,12 +115,11 @@ def read_digits(location: str, split: str) -> Dataset:
     bunch = load_digits()
     pixels = (bunch.images * 255 / 16).astype(np.uint8)  # [sample, 8, 8], 0..16 -> 0..255
     wide = np.pad(np.kron(pixels, np.ones((1, 3, 3), np.uint8)), ((0, 0), (2, 2), (2, 2)))
-    labels = bunch.target.astype(np.int64)
-    whole = Dataset("digits", signed_pixels(wide, "digits"), labels, number_names(10))
-    return whole.subset(stratified_split(labels, split))
+    images, labels = of_array(wide, "digits"), of_array(bunch.target, "digits")
+    return part_of_one("digits", images, labels, number_names(10), split, count_labels(labels))
 
 
-def read_idx_directory(location: str, split: str) -> Dataset:
+def read_idx_directory(location: str, split: str) -> Stream:
     """A directory of IDX files as MNIST and Fashion-MNIST come, packed with gzip or not."""
     directory = Path(location)
     if not directory.is_dir():
@@ -157,90 +127,83 @@ def read_idx_directory(location: str, split: str) -> Dataset:
                          file=directory)  # fmt: skip
     image_file = idx_file(directory, IDX_PREFIX[split], "images", 3)
     label_file = idx_file(directory, IDX_PREFIX[split], "labels", 1)
-    images = signed_pixels(read_idx(image_file, IDX_IMAGE_MAGIC), image_file)
-    labels = checked_labels(read_idx(label_file, IDX_LABEL_MAGIC), len(images), label_file)
-    fashion = "fashion" in directory.name.lower() and labels.max() < len(FASHION_CLASSES)
-    names = FASHION_CLASSES if fashion else number_names(max(10, int(labels.max()) + 1))
-    return Dataset(directory.name, images, labels, names)
+    images, labels = idx_array(image_file, IDX_IMAGE_MAGIC), idx_array(label_file, IDX_LABEL_MAGIC)
+    check_pair(images, labels)
+    classes = len(count_labels(labels))
+    fashion = "fashion" in directory.name.lower() and classes <= len(FASHION_CLASSES)
+    names = FASHION_CLASSES if fashion else number_names(max(10, classes))
+    return Stream(directory.name, images, labels, names, None, len(images))
 
 
-def read_npz_file(location: str, split: str) -> Dataset:
+def read_npz_file(location: str, split: str) -> Stream:
     """An .npz with ``x`` and ``y`` and, if it has one, a test part ``x_test`` and ``y_test``."""
     file = Path(location)
-    arrays = read_npz(file)
-    for needed in ("x", "y"):
-        if needed not in arrays:
+    return read_arrays(npz_arrays(file), file, split)
+
+
+def read_npy_directory(location: str, split: str) -> Stream:
+    """A directory with the arrays of such an .npz as files: x.npy, y.npy, x_test.npy, y_test.npy.
+
+    For data that are too large to be packed.
+    """
+    directory = Path(location)
+    names = [name for name in ARRAY_NAMES if (directory / f"{name}.npy").is_file()]
+    arrays = {name: npy_array(directory / f"{name}.npy") for name in names}
+    return read_arrays(arrays, directory, split)
+
+
+def read_arrays(arrays: dict[str, ArrayFile], file: Path, split: str) -> Stream:
+    """The part that was asked for; without labels, all of ``x`` where there is no test part."""
+    for name in ("x", "y") if "y_test" in arrays else ("x",):
+        if name not in arrays:
             found = ", ".join(sorted(arrays)) or "nothing"
-            raise InputError(f"has no array {needed!r} (it holds {found})", file=file)
-    if ("x_test" in arrays) != ("y_test" in arrays):
+            raise InputError(f"has no array {name!r} (it holds {found})", file=file)
+    if "y" in arrays and ("x_test" in arrays) != ("y_test" in arrays):
         raise InputError("has only one of x_test and y_test; give both or neither", file=file)
-    parts = {"train": npz_part(arrays, "", file)}
-    if "x_test" in arrays:
-        parts["test"] = npz_part(arrays, "_test", file)
-    class_count = 1 + max(int(labels.max()) for _, labels in parts.values())
-    names = number_names(class_count)
-    if "test" in parts:
-        return Dataset(file.stem, *parts[split], names)
-    whole = Dataset(file.stem, *parts["train"], names)
-    return whole.subset(stratified_split(whole.labels, split))
+    ends = [end for end in ("", "_test") if "x" + end in arrays]
+    for end in ends:
+        check_pair(arrays["x" + end], arrays.get("y" + end))
+    if len(ends) == 2 and split == "all":
+        raise InputError(HAS_PARTS, file=file)
+    end = ends[-1] if split == "test" else ends[0]
+    images, labels = arrays["x" + end], arrays.get("y" + end)
+    if labels is None:
+        return Stream(file.stem, images, None, (), None, len(images))
+    counts = [count_labels(arrays["y" + each]) for each in ends]
+    names = number_names(max(map(len, counts)))
+    if len(ends) == 2:
+        return Stream(file.stem, images, labels, names, None, len(images))
+    return part_of_one(file.stem, images, labels, names, split, counts[0])
 
 
-READERS: dict[str, Callable[[str, str], Dataset]] = {
+def part_of_one(
+    name: str,
+    images: ArrayFile,
+    labels: ArrayFile,
+    class_names: tuple[str, ...],
+    split: str,
+    counts: np.ndarray,
+) -> Stream:
+    """A part, or all, of what has no test part; ``counts``: samples of each class, int64."""
+    if split == "all":
+        return Stream(name, images, labels, class_names, None, len(images))
+    return Stream(name, images, labels, class_names, split, part_size(counts, split))
+
+
+READERS: dict[str, Callable[[str, str], Stream]] = {
     "fashion": read_fashion,
     "digits": read_digits,
     "idx": read_idx_directory,
     "npz": read_npz_file,
+    "npy": read_npy_directory,
 }
-LOCATED = ("idx", "npz")  # the kinds that need a place after the colon
+LOCATED = ("idx", "npz", "npy")  # the kinds that need a place after the colon
+ARRAY_NAMES = ("x", "y", "x_test", "y_test")
 
 
 def number_names(count: int) -> tuple[str, ...]:
     """Names for classes that have none: "0", "1", ..."""
     return tuple(str(label) for label in range(count))
-
-
-def npz_part(
-    arrays: dict[str, np.ndarray], suffix: str, file: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of the part whose arrays' names end with ``suffix``."""
-    images = signed_pixels(arrays["x" + suffix], file)
-    return images, checked_labels(arrays["y" + suffix], len(images), file)
-
-
-def signed_pixels(pixels: np.ndarray, file: object) -> np.ndarray:
-    """Images [sample, row, column] or [sample, channel, row, column] as int8 with 4 axes."""
-    if pixels.dtype not in (np.uint8, np.int8):
-        raise InputError(f"images are {pixels.dtype}; only uint8 and int8 can be used", file=file)
-    if pixels.ndim == 3:
-        pixels = pixels[:, np.newaxis]
-    if pixels.ndim != 4 or 0 in pixels.shape:
-        raise InputError(
-            f"images have shape {pixels.shape}; [sample, channel, row, column] is needed, no 0",
-            file=file,
-        )
-    if pixels.dtype == np.int8:
-        return pixels
-    return (pixels ^ np.uint8(PIXEL_ZERO)).view(np.int8)  # p - 128 in two's complement
-
-
-def checked_labels(labels: np.ndarray, image_count: int, file: object) -> np.ndarray:
-    """Labels as int64, one for each image, 0 or more."""
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"labels are {labels.dtype} of shape {labels.shape}; one integer a sample is needed",
-            file=file,
-        )
-    if len(labels) != image_count:
-        raise InputError(f"{len(labels)} labels for {image_count} images", file=file)
-    if labels.min() < 0 or labels.max() >= CLASS_LIMIT:
-        raise InputError(
-            f"labels reach from {labels.min()} to {labels.max()}; 0..{CLASS_LIMIT - 1} is possible",
-            file=file,
-        )
-    return labels.astype(np.int64)
-
-
-# ---- IDX ----------------------------------------------------------------------------------------
 
 
 def idx_file(directory: Path, prefix: str, what: str, dimensions: int) -> Path:
@@ -252,76 +215,3 @@ def idx_file(directory: Path, prefix: str, what: str, dimensions: int) -> Path:
         if (directory / name).is_file():
             return directory / name
     raise InputError(f"holds none of {', '.join(names)}", file=directory)
-
-
-def read_idx(file: Path, magic: int) -> np.ndarray:
-    """One IDX array of unsigned bytes; ``magic`` is the first word that it must have."""
-    import gzip
-
-    opener = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opener(file, "rb") as stream:
-            return read_idx_stream(stream, file, magic)  # type: ignore[arg-type]
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot be read: {error}", file=file) from error
-
-
-def read_idx_stream(stream: IO[bytes], file: Path, magic: int) -> np.ndarray:
-    """The array behind an IDX header: magic word, then one big-endian length for each axis."""
-    dimensions = magic & 0xFF
-    header = stream.read(4 + 4 * dimensions)
-    words = np.frombuffer(header[: len(header) // 4 * 4], dtype=">u4")
-    if len(words) == 0 or words[0] != magic:
-        found = f"0x{int(words[0]):x}" if len(words) else "the end of the file"
-        raise InputError(f"begins with {found}, not with the IDX magic 0x{magic:x}", file=file)
-    if len(words) < 1 + dimensions:
-        raise InputError("ends inside its IDX header", file=file)
-    shape = tuple(int(word) for word in words[1:])
-    return exact_bytes(stream, math.prod(shape), f"IDX header says {shape}", file).reshape(shape)
-
-
-def exact_bytes(stream: IO[bytes], size: int, claim: str, file: Path) -> np.ndarray:
-    """The rest of a stream, which must be ``size`` bytes: uint8 [byte]."""
-    if not 0 < size <= BYTE_LIMIT:
-        raise InputError(f"{claim}, {size} bytes; 1 to {BYTE_LIMIT} can be read", file=file)
-    data = stream.read(size + 1)
-    if len(data) != size:
-        more = "more" if len(data) > size else f"only {len(data)}"
-        raise InputError(f"{claim}, {size} bytes, but holds {more}", file=file)
-    return np.frombuffer(data, dtype=np.uint8)
-
-
-# ---- NPZ ----------------------------------------------------------------------------------------
-
-
-def read_npz(file: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz archive, by name; objects (which would be unpickled) are refused."""
-    if not file.is_file():
-        raise InputError("is not a file; give an .npz with arrays x and y", file=file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {name[:-4]: read_npy_member(archive, name, file) for name in members}
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"cannot be read as .npz: {error}", file=file) from error
-    except RuntimeError as error:  # an encrypted member
-        raise InputError(f"cannot be read as .npz: {error}", file=file) from error
-
-
-def read_npy_member(archive: zipfile.ZipFile, member: str, file: Path) -> np.ndarray:
-    """One array, its header checked before its bytes are unpacked."""
-    headers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    with archive.open(member) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            shape, column_major, dtype = headers[version](stream)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"{member} has no valid .npy header: {error}", file=file) from error
-        if dtype.hasobject or min(shape, default=0) < 0:
-            raise InputError(f"{member} holds {dtype} {shape}; only numbers are read", file=file)
-        size = math.prod(shape) * dtype.itemsize
-        data = exact_bytes(stream, size, f"{member} says {dtype} {shape}", file)
-    return data.view(dtype).reshape(shape, order="F" if column_major else "C")

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from max78k_sim.errors import InputError
-
-from .evaluation import Accuracy
+from max78k_sim.evaluator import Evaluation
 
 OLD, NEW = "#4477aa", "#cc6633"
 
@@ -26,8 +25,8 @@ class Point:
 
 def draw_training(
     file: Path,
-    before: Accuracy,
-    after: Accuracy,
+    before: Evaluation,
+    after: Evaluation,
     points: Sequence[Point],
     class_names: Sequence[str],
     new_class: int,
@@ -51,7 +50,7 @@ def draw_training(
     plt.close(figure)
 
 
-def draw_confusion(axis, title: str, accuracy: Accuracy, names: Sequence[str], new: int) -> None:
+def draw_confusion(axis, title: str, accuracy: Evaluation, names: Sequence[str], new: int) -> None:
     """A confusion matrix in percent of each label's images; the new class is marked."""
     counts = accuracy.confusion
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

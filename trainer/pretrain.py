@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from max78k_sim.errors import InputError, Max78kError
+from max78k_sim.evaluator import Evaluator
 from max78k_sim.loading import load_network
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
 from trainer.datasets import Dataset, load_dataset, without_shipped_images
-from trainer.evaluation import evaluate
 from trainer.pretrain_network import (
     POOL_SIZE,
     UNIT,
@@ -285,7 +285,7 @@ def export(
     machine = read_machine(directory)
     np.save(directory / "sample.npy", test.images[0].astype(np.int64))
     np.save(directory / "expected.npy", machine.run(test.images[0]).reshape(-1))
-    counted = evaluate(machine, test.images, test.labels, jobs=recipe.threads)
+    counted = Evaluator(machine, recipe.threads).evaluate([(test.images, test.labels)])
     return counted.of(range(len(test.class_names)))
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 
 from ..bus import Bus
+from ..checkpoint import FAULTS
 from ..device import WORD, Device
 from ..errors import InputError, Max78kError
 from ..explain import explain
@@ -86,7 +85,7 @@ def load_trace(file: str | Path) -> Trace:
         raise InputError("there is no such file", file=file) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-    except (ValueError, EOFError, KeyError, MemoryError, BadZipFile, ZlibError):
+    except FAULTS:
         raise InputError("is damaged, or not a trace (.npz)", file=file) from None
     missing = [name for name in (*ROWS, *CHECKS, "check_val") if name not in arrays]
     if missing:

@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 
-from ..checkpoint import read_checkpoint
+from ..checkpoint import FAULTS, read_checkpoint
 from ..devices import find_device
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..layer_builder import Options
 from ..loading import build_network, read_sample
 from ..network import Network
@@ -52,8 +50,8 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
             if isinstance(stored, np.ndarray):
                 raise ValueError("a .npy file with one array; give an .npz file")
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, BadZipFile, ZlibError) as error:
-        raise InputError(f"not an .npz file of arrays: {error}", file=file) from None
+    except FAULTS as error:
+        raise InputError(f"not an .npz file of arrays: {printable(error)}", file=file) from None
 
 
 def read_json(file: Path) -> Any:

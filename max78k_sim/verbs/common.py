@@ -107,8 +107,8 @@ def part_of(dataset, count: int):
     return dataset.subset(spread(dataset, count)) if count else dataset
 
 
-def progress(console, *columns):
-    """A rich progress bar with what is done of what, and the time."""
+def progress(console, *columns, disable: bool = False):
+    """A rich progress bar with what is done of what, and the time; ``disable``: shows nothing."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -118,15 +118,19 @@ def progress(console, *columns):
     )
 
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*bar, *columns, TimeElapsedColumn(), console=console)
+    return Progress(*bar, *columns, TimeElapsedColumn(), console=console, disable=disable)
 
 
-def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary name and rename; nothing is left half-written."""
+def write_whole(file: Path, write: Callable[[Path], Any]) -> Any:
+    """Call ``write`` with a temporary name and rename; nothing is left half-written.
+
+    Returns what ``write`` does.
+    """
     temporary = file.with_name(f".{file.name}.tmp{file.suffix}")
     try:
-        write(temporary)
+        result = write(temporary)
         temporary.replace(file)
+        return result
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=file) from None
     finally:

@@ -21,11 +21,11 @@ from firmware.cost import step_cycles
 from firmware.generate import generate
 from firmware.host import HostTrainer, compile_library
 from trainer.datasets import Dataset, load_dataset
-from trainer.evaluation import Accuracy, evaluate
 from trainer.loop import Pool, Recipe, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
 from trainer.schedule import Schedule
 
+from ..evaluator import Evaluation, Evaluator
 from ..latency import PROCESSOR_HERTZ, latency, milliseconds
 from ..loading import load_network
 from ..machine import Machine
@@ -75,8 +75,8 @@ class Run:
 class Outcome:
     """What the simulated training came to."""
 
-    before: Accuracy
-    after: Accuracy
+    before: Evaluation
+    after: Evaluation
     points: tuple[Point, ...]
     digest: str
     written: dict[str, int]
@@ -126,12 +126,12 @@ def prepare(options: Namespace) -> Run:
     return Run(network, program, recipe, pool, test, new_class, directory, console)
 
 
-def measure(run: Run, machine: Machine, when: str) -> Accuracy:
+def measure(run: Run, machine: Machine, when: str) -> Evaluation:
     """Confusion over all held-out images."""
     with progress(run.console) as bar:
         task = bar.add_task(f"held-out images, {when}", total=len(run.test.labels))
-        accuracy = evaluate(
-            machine, run.test.images, run.test.labels, lambda done: bar.advance(task, done)
+        accuracy = Evaluator(machine).evaluate(
+            [(run.test.images, run.test.labels)], lambda done: bar.advance(task, done)
         )
     old, new = accuracy.of(run.old_classes), accuracy.of([run.new_class])
     name = run.test.class_names[run.new_class]
@@ -173,7 +173,8 @@ def snapshot_file(run: Run) -> Path:
 
 def live_point(run: Run, trainer: Trainer, live: np.ndarray) -> Point:
     """Accuracy on the fixed part of the held-out images."""
-    accuracy = evaluate(trainer.machine, run.test.images[live], run.test.labels[live])
+    shown = run.test.subset(live)
+    accuracy = Evaluator(trainer.machine).evaluate([(shown.images, shown.labels)])
     return Point(trainer.step, accuracy.of(run.old_classes), accuracy.of([run.new_class]))
 
 
@@ -259,7 +260,7 @@ def summarise(
         "new_class": run.test.class_names[run.new_class],
         "new_images": run.pool.new,
         "replay_images": len(run.pool.labels) - run.pool.new,
-        "held_out_images": outcome.after.images,
+        "held_out_images": outcome.after.samples,
         "new_before": outcome.before.of([run.new_class]),
         "new_after": outcome.after.of([run.new_class]),
         "old_before": outcome.before.of(run.old_classes),

@@ -8,10 +8,10 @@ from argparse import Namespace
 from rich.console import Console
 
 from trainer.datasets import load_dataset
-from trainer.evaluation import evaluate
 from trainer.loop import Trainer, memory_digest, train
 
 from ..errors import InputError
+from ..evaluator import Evaluator
 from ..machine import Machine
 from .common import (
     compiled,
@@ -42,13 +42,13 @@ def main(options: Namespace) -> None:
     pool = pool_from(options, shown, new_class)
     directory = make_directory(options.out)
     snapshot = directory / "snapshot.npz"
-    before = evaluate(machine, test.images, test.labels)
+    before = Evaluator(machine).evaluate([(test.images, test.labels)])
     console = Console(stderr=True)
     with progress(console) as bar:
         task = bar.add_task("training steps", total=recipe.steps)
         for done in train(trainer, pool, snapshot):
             bar.update(task, completed=done.step)
-    after = evaluate(machine, test.images, test.labels)
+    after = Evaluator(machine).evaluate([(test.images, test.labels)])
     old = [label for label in range(classes) if label != new_class]
     result = {
         "new_before": before.of([new_class]),

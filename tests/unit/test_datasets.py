@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from max78k_sim.errors import InputError
+from trainer.array_files import npz_arrays
 from trainer.datasets import (
     FASHION_CLASSES,
     FASHION_SUBSET,
@@ -21,10 +22,9 @@ from trainer.datasets import (
     fashion_subset_indices,
     load_dataset,
     make_fashion_subset,
-    read_npz,
-    stratified_split,
     without_shipped_images,
 )
+from trainer.streams import stratified_split
 
 PIXELS = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5) * 2  # [sample, row, column]
 LABELS = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
@@ -62,10 +62,16 @@ BAD_IDX = {
     "empty": (b"", "begins with the end of the file, not with the IDX magic 0x803"),
     "labels' magic": (idx_bytes(LABELS), "begins with 0x801, not with the IDX magic 0x803"),
     "short header": (IMAGES_FILE[:9], "ends inside its IDX header"),
-    "truncated": (IMAGES_FILE[:-1], "IDX header says (6, 4, 5), 120 bytes, but holds only 119"),
-    "too long": (IMAGES_FILE + b"x", "IDX header says (6, 4, 5), 120 bytes, but holds more"),
-    "no image": (struct.pack(">4I", 0x803, 0, 4, 5), "0 bytes; 1 to"),
-    "huge": (struct.pack(">4I", 0x803, *[0xFFFFFFFF] * 3), "bytes; 1 to 1073741824 can be read"),
+    "truncated": (
+        IMAGES_FILE[:-1],
+        "IDX header says uint8 (6, 4, 5), 120 bytes, but holds only 119",
+    ),
+    "too long": (IMAGES_FILE + b"x", "IDX header says uint8 (6, 4, 5), 120 bytes, but holds more"),
+    "no image": (struct.pack(">4I", 0x803, 0, 4, 5), "images have shape (0, 4, 5)"),
+    "huge": (
+        struct.pack(">4I", 0x803, 6, 0xFFFFFFFF, 0xFFFFFFFF),
+        "110680464390717702150 bytes; 1 to 1073741824 can be read",
+    ),
     "fewer images": (idx_bytes(PIXELS[:5]), "6 labels for 5 images"),
 }
 
@@ -128,7 +134,16 @@ def test_npz_without_a_test_part_is_split_by_class(tmp_path):
 
 GOOD = np.zeros((4, 1, 2, 2), dtype=np.uint8)
 BAD_NPZ = {
-    "no y": ({"x": GOOD}, "has no array 'y' (it holds x)"),
+    "no y": ({"x": GOOD}, "has no array 'y': one label a sample is needed"),
+    "no x": ({"y": np.zeros(4, int)}, "has no array 'x' (it holds y)"),
+    "only y_test": (
+        {"x": GOOD, "y_test": np.zeros(4, int)},
+        "has no array 'y' (it holds x, y_test)",
+    ),
+    "labels by pixel": (
+        {"x": GOOD, "y": np.zeros((4, 2, 2), int)},
+        "labels are one a pixel, (4, 2, 2); one a sample is needed",
+    ),
     "half a test part": (
         {"x": GOOD, "y": np.zeros(4, int), "x_test": GOOD},
         "has only one of x_test and y_test",
@@ -162,7 +177,11 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 BAD_MEMBERS = {
     "not npy": (b"hello", "has no valid .npy header"),
     "claims more": (npy_header((9, 9, 9)) + b"\0" * 728, "729 bytes, but holds only 728"),
-    "claims too much": (npy_header((1 << 40,)), "1099511627776 bytes; 1 to 1073741824"),
+    "claims too much": (
+        npy_header((9, 1 << 20, 1 << 20)),
+        "9895604649984 bytes; 1 to 1073741824",
+    ),
+    "endless header": (b"\x93NUMPY\x02\0" + b"\xff" * 4 + b" " * 99, "has no valid .npy header"),
     "negative shape": (npy_header((-1, 4)), "only numbers are read"),
 }
 
@@ -172,6 +191,7 @@ def test_a_lying_npz_member_is_found_before_memory_is_taken(tmp_path, case):
     data, message = BAD_MEMBERS[case]
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("x.npy", data)
+        archive.writestr("y.npy", npy_header((9,)) + bytes(9))
     with pytest.raises(InputError) as caught:
         load_dataset(f"npz:{tmp_path / 'set.npz'}", "train")
     assert message in str(caught.value)
@@ -185,13 +205,24 @@ def test_a_file_that_is_no_archive(tmp_path):
 
 @pytest.mark.parametrize("data", ["", "mnist", "idx:", "npz", "fashion:here", "digits:8"])
 def test_unknown_specifications(data):
-    with pytest.raises(InputError, match="use fashion, digits, idx:DIRECTORY or npz:FILE"):
+    with pytest.raises(InputError, match="use fashion, digits, idx:DIRECTORY, npz:FILE or npy"):
         load_dataset(data, "train")
 
 
 def test_unknown_split():
-    with pytest.raises(InputError, match="split 'all' is not one of train, test"):
-        load_dataset("fashion", "all")
+    with pytest.raises(InputError, match="split 'both' is not one of train, test, all"):
+        load_dataset("fashion", "both")
+
+
+def test_all_of_what_has_no_test_part(tmp_path):
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1)
+    arrays = {"x": images, "y": np.arange(12) % 2}
+    whole = load_dataset(npz(tmp_path, **arrays), "all")
+    assert (whole.images.ravel().astype(int) + 128).tolist() == list(range(12))
+    two = npz(tmp_path, **arrays, x_test=images, y_test=arrays["y"])
+    for data in (two, "fashion", f"idx:{tmp_path}"):
+        with pytest.raises(InputError, match="has a training and a test part; give split train or"):
+            load_dataset(data, "all")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -231,9 +262,9 @@ def test_subset_is_remade_from_idx_files(tmp_path):
     images = np.arange(20 * 4, dtype=np.uint8).reshape(20, 2, 2)
     write_idx(directory, images, np.arange(20, dtype=np.uint8) % 10)
     make_fashion_subset(directory, tmp_path / "subset.npz")
-    arrays = read_npz(tmp_path / "subset.npz")
-    assert np.array_equal(arrays["x_train"][:, 0], images)
-    assert np.array_equal(arrays["train_indices"], np.arange(20))
+    arrays = npz_arrays(tmp_path / "subset.npz")
+    assert np.array_equal(arrays["x_train"].read()[:, 0], images)
+    assert np.array_equal(arrays["train_indices"].read(), np.arange(20))
     make_fashion_subset(directory, tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "subset.npz").read_bytes()
 

@@ -186,7 +186,10 @@ def test_the_checkpoint_of_another_architecture(folder):
         load_network(folder / "network.yaml", file)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])
+UNCLOSED = b"\x93NUMPY\x01\0\x10\0{'a': (         \n"  # which numpy tokenises
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x03\x04", UNCLOSED])
 def test_a_sample_that_is_no_array(folder, content):
     file = folder / "sample.npy"
     file.write_bytes(content)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from max78k_sim import arithmetic
 from max78k_sim.arithmetic import (
+    pixels_from_q7,
     q7_add,
+    q7_from_pixels,
     q7_from_real,
     q7_multiply,
     q7_to_real,
@@ -246,6 +248,16 @@ REALS = st.one_of(
     st.floats(width=16, allow_nan=False).map(np.float16),
     st.floats(width=32, allow_nan=False).map(np.float32),
 )
+
+
+def test_pixels_go_both_ways():
+    pixels = np.arange(256, dtype=np.uint8)
+    data = q7_from_pixels(pixels)
+    assert data.dtype == np.int8 and data.tolist() == list(range(-128, 128))
+    assert pixels_from_q7(data).dtype == np.uint8
+    assert np.array_equal(pixels_from_q7(data), pixels)
+
+
 FORMATS = ((q7_from_real, q7_to_real, 8, 7), (q17_14_from_real, q17_14_to_real, 32, 14))
 
 
@@ -302,6 +314,8 @@ REFUSED = (  # function, arguments, what the message says
     (q7_add, (0, 0.5), "Q7 takes integers from -128 to 127, not 0.5; "),
     (q7_multiply, (np.array([1, -300]), 1), "not int64 of shape (2,) from -300 to 1; "),
     (q7_multiply, ([], 1), "not float64 of shape (0,); "),
+    (q7_from_pixels, (np.array([3, 4]),), "pixels are uint8, 0 to 255, not int64 of shape (2,) fr"),
+    (pixels_from_q7, (np.zeros(2, np.uint8),), "data are int8, -128 to 127, not uint8 of shape"),
     (q7_to_real, (1 << 80,), f"not {1 << 80}; "),
     (q7_to_real, ("12",), "not '12'; "),
     (q17_14_to_real, (1 << 31,), "Q17.14 takes integers from -2147483648 to 2147483647, not "),

@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="pretraining needs PyTorch (pip install max78k[train])")
 
 from max78k_sim.errors import HardwareLimit, InputError  # noqa: E402
+from max78k_sim.evaluator import Evaluator  # noqa: E402
 from max78k_sim.machine import Machine  # noqa: E402
 from tests import fashion  # noqa: E402
 from trainer import pretrain as pretraining  # noqa: E402
 from trainer import pretrain_network as net  # noqa: E402
 from trainer.datasets import Dataset, load_dataset  # noqa: E402
-from trainer.evaluation import evaluate  # noqa: E402
 from trainer.pretrain import (  # noqa: E402
     Recipe,
     accuracy,
@@ -202,7 +202,7 @@ def test_trained_network_is_the_chip_to_the_bit(trained, tmp_path):
     machine = read_machine(tmp_path)
     few = dataset.images[:60]
     assert np.array_equal(chip_outputs(machine, few), torch_outputs(network, few))
-    counted = evaluate(machine, dataset.images, dataset.labels, jobs=1)
+    counted = Evaluator(machine, 1).evaluate([(dataset.images, dataset.labels)])
     assert accuracy(network, dataset) == counted.of(range(3)) > 0.5
 
 
@@ -283,7 +283,7 @@ def test_a_run_that_fails_leaves_what_was_there(written, tmp_path, monkeypatch):
         raise InputError("no power")
 
     (tmp_path / "network.yaml").write_text("kept")
-    monkeypatch.setattr(pretraining, "evaluate", fail)
+    monkeypatch.setattr(pretraining, "Evaluator", fail)
     with pytest.raises(InputError, match="no power"):
         pretrain(f"npz:{written[0].parent / 'bars.npz'}", tmp_path, TINY, [].append)
     assert [file.name for file in tmp_path.iterdir()] == ["network.yaml"]
