@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -59,26 +62,37 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turns(
-    works: dict[str, Callable[[], object]], budget: float, least: int, most: int = 50
-) -> dict[str, float]:
+    works: dict[Name, Callable[[], object]],
+    spent: dict[Name, float] | None = None,
+    budget: float = 0.5,
+    most: float = 4.0,
+) -> dict[Name, float]:
     """Best seconds of one call of each, taken in turns so that noise meets all alike.
 
-    ``budget``: seconds after which no new round begins, once there were ``least``.  A turn is one
-    call, or calls for 10 ms: the first meets what the one before left behind (caches, threads that
-    still spin), so short calls count from the second on.
+    A work has ``budget`` seconds and at least three turns, unless those take more than ``most``
+    seconds.  ``spent``: seconds of a call that each has done already, its first turn.
     """
-    found = dict.fromkeys(works, float("inf"))
-    started = time.perf_counter()
-    for number in range(most):
-        if number >= least and time.perf_counter() - started > budget:
-            break
-        for name, work in works.items():
-            found[name] = min(found[name], turn(work))
+    spent = dict(spent) if spent else dict.fromkeys(works, 0.0)
+    found = {name: each or float("inf") for name, each in spent.items()}
+    turns = {name: int(each > 0) for name, each in spent.items()}
+
+    def unfinished(name: Name) -> bool:
+        return spent[name] < (budget if turns[name] >= 3 else most)
+
+    while waiting := [name for name in works if unfinished(name)]:
+        for name in waiting:
+            start = time.perf_counter()
+            found[name] = min(found[name], turn(works[name]))
+            spent[name] += time.perf_counter() - start
+            turns[name] += 1
     return found
 
 
 def turn(work: Callable[[], object], at_least: float = 0.01) -> float:
-    """Best seconds of the calls that fit in 10 ms, or of the one that does not."""
+    """Best seconds of the calls that fit in 10 ms, or of the one that does not.
+
+    The first call meets what the work before left behind (caches, threads that still spin).
+    """
     end = time.perf_counter() + at_least
     fastest = seconds(work)
     while time.perf_counter() < end:

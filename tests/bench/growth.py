@@ -86,7 +86,7 @@ def series(
     """Seconds by size, sizes in turns."""
     made = {size: make(size) for size in sizes}
     works = {size: call(subject, count) for size, (subject, count) in made.items()}
-    seconds = figures.in_turns(works, 2.0, 3)
+    seconds = figures.in_turns(works)
     work = tuple(subject.multiplications * count for subject, count in made.values())
     return Series(name, unit, sizes, tuple(seconds.values()), work)
 
