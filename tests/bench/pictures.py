@@ -53,7 +53,9 @@ def draw_threads(axis: Axes, results: Results, peak: Peak) -> None:
         bars = axis.bar(place, heights, 0.2, color=COLOURS[competitor], label=label(competitor))
         if number:
             ratios = [speeds.ratio(network, peak.threads, competitor) for network in networks]
-            axis.bar_label(bars, [f"1/{ratio:.1f}" for ratio in ratios], fontsize=7, padding=1)
+            axis.bar_label(
+                bars, [f"1/{ratio:.1f}" for ratio in ratios], fontsize=7, padding=2, rotation=90
+            )
     if peak.int8 is not None:
         axis.axhline(peak.int8 / 1e9, color="black", lw=1, label="peak of int8 dot products")
     axis.axhline(peak.float32 / 1e9, color="black", lw=1, ls=":", label="float32 matrix product")

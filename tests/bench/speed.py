@@ -90,17 +90,15 @@ class Speeds:
 def measure(
     subjects: Iterable[Subject], threads: tuple[int, ...], batches: tuple[int, ...] = BATCHES
 ) -> Speeds:
-    """Every cell; the peaks before and after, the better of each counts."""
-    before = [peak_of(count) for count in threads]
-    speeds = [
-        speed
-        for subject in subjects
-        for count in threads
-        for batch in batches
-        for speed in cell(subject, count, batch)
-    ]
-    after = [peak_of(count) for count in threads]
-    return Speeds(tuple(speeds), tuple(map(better, before, after)))
+    """Every cell; the peaks before and after each network, of which the best counts."""
+    highest = [peak_of(count) for count in threads]
+    speeds: list[Speed] = []
+    for subject in subjects:
+        for count in threads:
+            for batch in batches:
+                speeds += cell(subject, count, batch)
+        highest = [better(peak, peak_of(peak.threads)) for peak in highest]
+    return Speeds(tuple(speeds), tuple(highest))
 
 
 def peak_of(threads: int) -> Peak:
