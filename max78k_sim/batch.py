@@ -16,7 +16,7 @@ from .engine import choose_path
 from .errors import InputError, NotEmulated
 from .linker import Compiled, Linker, signs
 from .links import Links
-from .machine import Machine
+from .machine import Machine, check_values
 from .routine import Routine
 
 CACHE = 1 << 18  # bytes of arenas that are worked on at a time
@@ -50,7 +50,7 @@ class Batch:
 
     def run_layers(self, samples: np.ndarray, layers: Iterable[int | str]) -> dict[str, np.ndarray]:
         """Outputs of some layers, by name: int8 or int32 [sample, channel, row, column]."""
-        values = check_samples(samples, self.network.input_shape)
+        values = check_images(samples, self.network.input_shape)
         chosen = {self.network.layer(layer).index: self.network.layer(layer) for layer in layers}
         wanted = tuple(sorted(chosen))
         compiled = self._compile(wanted)
@@ -164,23 +164,15 @@ class Batch:
         return bool(most.max() < self._limit and lowest.min() >= -self._limit)
 
 
-def check_samples(samples: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Samples as int8 [sample, channel, row, column]; InputError with what is wrong."""
-    values = np.asarray(samples)
-    if values.ndim == 3 and shape[0] == 1 and values.shape[1:] == shape[1:]:
+def check_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Images as int8 [sample, channel, row, column]; InputError with what is wrong."""
+    values = np.asarray(images)
+    if values.ndim == 3 and shape[0] == 1:
         values = values[:, None]
     if values.shape[1:] != shape:
         raise InputError(
-            f"samples of shape {values.shape}: the network takes (samples, "
-            f"{', '.join(map(str, shape))}), channels before rows and columns"
+            f"images of shape {values.shape}: the network takes [sample, "
+            f"{', '.join(map(str, shape))}]"
+            + (" (for one image, images[None])" if values.shape == shape else "")
         )
-    if values.dtype == np.int8:
-        return values
-    if not np.issubdtype(values.dtype, np.integer):
-        raise InputError(f"samples of {values.dtype}: the network takes integers from -128 to 127")
-    if values.size and not -128 <= values.min() <= values.max() <= 127:
-        raise InputError(
-            f"samples with values from {values.min()} to {values.max()}: the network takes -128 to "
-            "127 (for pixels 0 to 255, subtract 128)"
-        )
-    return values.astype(np.int8)
+    return check_values(values, "images")

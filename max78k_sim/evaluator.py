@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .batch import Batch
+from .batch import Batch, check_images
 from .errors import InputError
-from .machine import Machine, check_values
+from .machine import Machine
 from .network import Network
 from .program import Program, compile_network
 
@@ -242,17 +242,3 @@ def loaded(source: Network | Program) -> Machine:
     machine = Machine(program.device)
     machine.load(program)
     return machine
-
-
-def check_images(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Images as int8 [sample, channel, row, column]; InputError with what is wrong."""
-    values = np.asarray(images)
-    if values.ndim == 3 and shape[0] == 1:
-        values = values[:, None]
-    if values.shape[1:] != shape:
-        raise InputError(
-            f"images of shape {values.shape}: the network takes [sample, "
-            f"{', '.join(map(str, shape))}]"
-            + (" (for one image, images[None])" if values.shape == shape else "")
-        )
-    return check_values(values, "images")

@@ -139,8 +139,11 @@ def test_sums_that_do_not_fit_are_refused_as_by_the_machine():
 
 
 BAD = [
-    (np.zeros((2, 1, 27, 28), np.int8), r"shape \(2, 1, 27, 28\): the network takes \(samples, 1"),
-    (np.zeros((2, 1, 28, 28)), "samples of float64: the network takes integers"),
+    (
+        np.zeros((2, 1, 27, 28), np.int8),
+        r"shape \(2, 1, 27, 28\): the network takes \[sample, 1, 28, 28\]",
+    ),
+    (np.zeros((2, 1, 28, 28)), "images of float64: the network takes integers"),
     (np.full((2, 1, 28, 28), 200), "values from 200 to 200: .* subtract 128"),
 ]
 
