@@ -19,7 +19,7 @@ from .links import Links
 from .machine import Machine, check_values
 from .routine import Routine
 
-CACHE = 1 << 18  # bytes of arenas that are worked on at a time
+CACHE = 1 << 19  # bytes of arenas that are worked on at a time
 SAMPLES = 16  # at most, that are worked on at a time
 SHARES = 4  # of the samples, for each thread: one that is late delays little
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .memory import Memory
 from .ops import stages
 from .routine import LayerTrace, Routine, Stores
 
+JOB = {name: number for number, name in enumerate(steps.JOB)}
+NUMBER = 8  # bytes of a number in a job
+PLACES = 2 * steps.PIXELS  # addresses of a tile's pixels, read and written
 ANY_BYTE = 255  # the largest byte of a map whose values may be negative
 
 
@@ -34,6 +38,8 @@ class Kernels:
         self._first_block = np.cumsum([0, *counts])
         self._decoded: list[np.ndarray | None] = [None] * len(routines)
         self._packs: list[pack.Pack | None] = [None] * len(routines)
+        self._located: list[np.ndarray] = []
+        self._places: list[tuple[str, int]] = []
         self.bias = np.zeros(int(self._first_block[-1]) * pack.BLOCK, np.int32)
         self.blocks = np.zeros((1, pack.BLOCK_FIELDS), np.int64)
         self.taps, self.weights = np.zeros(1, np.int32), np.zeros(1, np.int8)
@@ -61,6 +67,16 @@ class Kernels:
             self.bias[first : first + routine.outputs] = values
         if changed:
             self._join()
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Addresses of the runs, by their names in a job."""
+        runs = [self.blocks, self.taps, self.weights, self.bias]
+        if [id(run) for run in runs] != [id(run) for run in self._located]:
+            places = [address(run) for run in runs]
+            self._places = list(zip(("blocks", "taps", "weights", "bias"), places, strict=True))
+            self._located = runs
+        return self._places
 
     def _join(self) -> None:
         """One run of everything."""
@@ -104,15 +120,44 @@ class Steps:
         ``arena`` uint8 [samples at a time * len(template)].  Returns the layer of the first sum
         that is beyond the limit, where the run ends; None if there is none.
         """
-        from .engine.driver import driver  # numba is imported when something is computed
+        from .engine.native import loaded  # the compiler is loaded when something is computed
 
-        kernels = self.kernels
-        sample, step = driver(kernels.path.name)(
-            self.steps, self.tables, kernels.blocks, kernels.taps, kernels.weights, kernels.bias,
-            self.template, arena, len(arena) // len(self.template), self.limit,
-            inputs, strides[0], outputs, strides[1], samples.start, samples.stop,
-        )  # fmt: skip
-        return int(self.steps[step]["layer"]) if sample >= 0 else None
+        numbers, room = self._job.copy(), np.empty(self._room, np.int64)
+        for name, array in (("arena", arena), ("inputs", inputs), ("outputs", outputs),
+                            ("pixels", room)):  # fmt: skip
+            numbers[JOB[name]] = address(array)
+        operands = numbers[JOB["pixels"]] + NUMBER * PLACES
+        for name, value in (
+            ("samples", len(arena) // len(self.template)), ("input_stride", strides[0]),
+            ("output_stride", strides[1]), ("first", samples.start), ("last", samples.stop),
+            ("operands", operands), ("line", operands + NUMBER * steps.OPERANDS),
+            *self.kernels.places,
+        ):  # fmt: skip
+            numbers[JOB[name]] = value
+        loaded(self.kernels.path.name)(address(numbers))
+        if not numbers[JOB["beyond"]]:
+            return None
+        return int(self.steps[numbers[JOB["step"]], steps.FIELDS.index("layer")])
+
+    @cached_property
+    def _job(self) -> np.ndarray:
+        """What is the same for every run."""
+        numbers = np.zeros(len(JOB), np.int64)
+        numbers[JOB["steps"]], numbers[JOB["step_count"]] = address(self.steps), len(self.steps)
+        numbers[JOB["tables"]], numbers[JOB["limit"]] = address(self.tables), self.limit
+        numbers[JOB["template"]], numbers[JOB["size"]] = address(self.template), len(self.template)
+        return numbers
+
+    @cached_property
+    def _room(self) -> int:
+        """Numbers that a run keeps beside the arena, with a line of sums."""
+        widest = int(self.steps[:, steps.FIELDS.index("channels")].max(initial=0))
+        return PLACES + steps.OPERANDS + steps.vectors(widest)
+
+
+def address(array: np.ndarray) -> int:
+    """Of an array's first byte."""
+    return array.__array_interface__["data"][0]
 
 
 class Core:

@@ -37,11 +37,11 @@ def warmup(path: str | None = None) -> list[tuple[str, float]]:
     """Compile what runs need, or load it where it was compiled before: (what, seconds)."""
     import time
 
-    from .measure import run_nothing
-
     start = time.perf_counter()
     chosen = choose_path(path)
-    run_nothing(chosen)
+    from .native import loaded
+
+    loaded(chosen)
     return [(f"compute core, path {chosen}", time.perf_counter() - start)]
 
 

@@ -1,30 +1,28 @@
-"""Executes steps: one compiled function a path, for every network.  Integers only.
-
-numba keeps what it compiled, by processor and by path (a path is part of the function's closure).
-"""
+"""Executes steps, as LLVM code: one function a path, for every network."""
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
-from pathlib import Path
+from functools import partial
 
-import numpy as np
-from numba import njit
-from numba.extending import overload
+from llvmlite import ir
 
 from .. import arithmetic
 from . import maps
-from .path import PATHS
+from .lanes import I32, I64, at, function_of, load_at, loop, own, store, variable
+from .pack import BLOCK_FIELDS
+from .path import VECTORS, Path
 from .steps import (
     AVERAGE,
     COMBINE,
     CONVOLVE,
     COPY,
+    FIELDS,
     FINISH,
     GATHER,
+    JOB,
     LANES,
     MAXIMUM,
+    PIXELS,
     READ,
     SIGNED,
     SUM_BYTES,
@@ -36,181 +34,281 @@ LEAST = arithmetic.ACTIVATION_MIN
 FRACTION_BITS, ROUND_HALF = arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
 SATURATES = 1 << 15  # a sum beyond it saturates whatever the shift to the left
 UNSHIFTED = 1 << 30  # beyond every sum
-MOST_PIXELS = max(max(path.pixels) for path in PATHS.values())
-MOST_CHANNELS = 1 << 16  # of a map
+NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
 
 
-def convolve(path, arena, step, bases, blocks, taps, weights, bias, sources, targets):
-    """Every pixel of every sample times every output, tile by tile; ``path`` is a literal."""
-    raise NotImplementedError("compiled code calls it")
+class Row:
+    """Fields of a step or of a job, as LLVM values: ``row.name`` loads one."""
+
+    def __init__(self, builder: ir.IRBuilder, address, names: tuple[str, ...]):
+        self._builder, self._address, self._names = builder, address, names
+
+    def place(self, name: str):
+        """Its address."""
+        return self._builder.add(self._address, I64(NUMBER * self._names.index(name)))
+
+    def __getattr__(self, name: str):
+        return load_at(self._builder, self.place(name), I64)
 
 
-@overload(convolve, prefer_literal=True)
-def _convolve(path, arena, step, bases, blocks, taps, weights, bias, sources, targets):
-    name = path.literal_value
-    counts = PATHS[name].pixels
-
-    def compiled(path, arena, step, bases, blocks, taps, weights, bias, sources, targets):
-        total = bases.size * step.rows * step.columns
-        left = np.int32(max(step.shift, 0))
-        right = np.int32(FRACTION_BITS - min(step.shift, 0))
-        half = np.int32(ROUND_HALF << max(-step.shift, 0))
-        bound = np.int32(SATURATES if step.shift > 0 else UNSHIFTED)
-        least = np.int32(0 if step.relu and not step.absolute else LEAST)
-        raw, absolute, flip = step.raw != 0, step.absolute != 0, np.int32(step.flip)
-        element = SUM_BYTES if step.raw else 1
-        for number in range(step.kernel, step.kernel + step.count):
-            vectors, tap, groups = blocks[number, 0], blocks[number, 1], blocks[number, 2]
-            output = blocks[number, 4]
-            tap_place = taps.ctypes.data + 4 * tap
-            weight_place = weights.ctypes.data + blocks[number, 3]
-            bias_place = bias.ctypes.data + 4 * (step.table + output)
-            pixels = counts[vectors - 1]
-            sample, row, column = 0, 0, 0
-            for first in range(0, total, pixels):
-                for n in range(pixels):
-                    base = arena + bases[sample]
-                    source = step.source + row * step.source_row + column * step.source_column
-                    target = step.target + row * step.target_row + column * step.target_column
-                    sources[n] = base + source
-                    targets[n] = base + target + output * element
-                    if first + n + 1 < total:  # the last pixel fills the last tile up
-                        column += 1
-                        if column == step.columns:
-                            column, row = 0, row + 1
-                            if row == step.rows:
-                                row, sample = 0, sample + 1
-                if vectors == 4:
-                    tile(
-                        name, 4, sources.ctypes.data, targets.ctypes.data, tap_place, groups,
-                        weight_place, bias_place, raw, bound, left, half, right, least, flip,
-                        absolute,
-                    )  # fmt: skip
-                elif vectors == 3:
-                    tile(
-                        name, 3, sources.ctypes.data, targets.ctypes.data, tap_place, groups,
-                        weight_place, bias_place, raw, bound, left, half, right, least, flip,
-                        absolute,
-                    )  # fmt: skip
-                elif vectors == 2:
-                    tile(
-                        name, 2, sources.ctypes.data, targets.ctypes.data, tap_place, groups,
-                        weight_place, bias_place, raw, bound, left, half, right, least, flip,
-                        absolute,
-                    )  # fmt: skip
-                else:
-                    tile(
-                        name, 1, sources.ctypes.data, targets.ctypes.data, tap_place, groups,
-                        weight_place, bias_place, raw, bound, left, half, right, least, flip,
-                        absolute,
-                    )  # fmt: skip
-
-    return compiled
+def finishing(builder: ir.IRBuilder, step: Row) -> dict:
+    """Operands that say how sums become bytes; see ``lanes.FINISHING``."""
+    shift, zero = step.shift, I64(0)
+    positive = builder.icmp_signed(">", shift, zero)
+    left = builder.select(positive, shift, zero)
+    right = builder.select(positive, zero, builder.sub(zero, shift))
+    relu = builder.and_(step.relu, builder.xor(step.absolute, I64(1)))
+    plain = builder.icmp_signed("==", builder.or_(left, step.absolute), zero)
+    return {
+        "bound": builder.select(positive, I64(SATURATES), I64(UNSHIFTED)),
+        "left": left,
+        "half": builder.shl(I64(ROUND_HALF), right),
+        "right": builder.add(right, I64(FRACTION_BITS)),
+        "least": builder.select(builder.trunc(relu, ir.IntType(1)), zero, I64(LEAST)),
+        "flip": step.flip,
+        "absolute": step.absolute,
+        "plain": builder.zext(plain, I64),
+    }
 
 
-@njit
-def change(base, step, tables, operands, line, limit):
-    """A step on the map of one sample at address ``base``; whether every sum was below limit."""
-    operation, rows, columns, channels = step.operation, step.rows, step.columns, step.channels
-    if operation == COPY and step.source_column == channels == step.target_column:
-        columns, channels = 1, columns * channels
-    vectors = (channels + LANES - 1) // LANES
-    line[0] = 0
-    for row in range(rows):
-        source_line = base + step.source + row * step.source_row * step.row_stride
-        target_line = base + step.target + row * step.target_row
-        for column in range(columns):
-            source = source_line + column * step.source_column * step.column_stride
-            target = target_line + column * step.target_column
-            if operation == COPY:
-                maps.move((source, target, channels, step.flip))
-            elif operation == MAXIMUM:
-                maps.maximum((source, step.source_row, step.source_column, step.window_rows,
-                              step.window_columns, vectors, target, step.flip))  # fmt: skip
-            elif operation == AVERAGE:
-                sums = line.ctypes.data
-                maps.total((source, step.source_row, step.source_column, step.window_rows,
-                            step.window_columns, vectors, sums))  # fmt: skip
-                middle = step.table + SIGNED * step.window_rows * step.window_columns
-                table = tables.ctypes.data + 4 * middle
-                maps.look_up((sums, table, channels, target, step.flip))
-            elif operation == COMBINE:
-                for operand in range(step.count):
-                    place = step.table + 3 * operand
-                    offset = row * np.int64(tables[place + 1]) + column * np.int64(
-                        tables[place + 2]
-                    )
-                    operands[operand] = base + np.int64(tables[place]) + offset
-                maps.fold((operands.ctypes.data, step.count, vectors, step.function, target,
-                           step.flip))  # fmt: skip
-            elif operation == FINISH:
-                maps.check((source, vectors, limit, line.ctypes.data))
-                if not step.raw:
-                    bound = SATURATES if step.shift > 0 else UNSHIFTED
-                    left, right = max(step.shift, 0), FRACTION_BITS - min(step.shift, 0)
-                    half = ROUND_HALF << max(-step.shift, 0)
-                    least = 0 if step.relu and not step.absolute else LEAST
-                    maps.activate((source, vectors, target, bound, left, half, right, least,
-                                   step.flip, step.absolute))  # fmt: skip
-    return operation != FINISH or line[0] == 0
+# ---- maps, one sample ---------------------------------------------------------------------------
 
 
-def digest() -> str:
-    """Of everything that is compiled into ``run``, for numba's cache."""
-    here = Path(__file__)
-    names = ("path.py", "tile.py", "maps.py", "lanes.py", "steps.py")
-    files = [here, *(here.with_name(name) for name in names)]
-    constants = repr((LEAST, FRACTION_BITS, ROUND_HALF))
-    text = b"".join(file.read_bytes() for file in files) + constants.encode()
-    return hashlib.sha256(text).hexdigest()
+def each_pixel(builder: ir.IRBuilder, step: Row, base, body) -> None:
+    """``body(source, target, row, column)`` for every pixel of the target."""
+    down = builder.mul(step.source_row, step.row_stride)
+    across = builder.mul(step.source_column, step.column_stride)
+    source, target = builder.add(base, step.source), builder.add(base, step.target)
+    target_row, target_column, columns = step.target_row, step.target_column, step.columns
+    with loop(builder, step.rows) as row:
+        from_line, to_line = at(builder, source, row, down), at(builder, target, row, target_row)
+        with loop(builder, columns) as column:
+            to = at(builder, to_line, column, target_column)
+            body(at(builder, from_line, column, across), to, row, column)
 
 
-@cache
-def driver(path: str):
-    """The compiled ``run`` of a path."""
-    sources_digest = digest()
+def vectors_of(builder: ir.IRBuilder, step: Row):
+    """Whole vectors of a pixel's channels."""
+    return builder.lshr(builder.add(step.channels, I64(LANES - 1)), I64(4))
 
-    @njit(cache=True, nogil=True)
-    def run(steps, tables, blocks, taps, weights, bias, template, arena, samples, limit,
-            inputs, input_stride, outputs, output_stride, first, last):  # fmt: skip
-        """Samples ``first`` to ``last`` through all steps, some at a time.
 
-        Returns (sample, step) of the first accumulator that reaches ``limit``, or (-1, 0).
-        """
-        _ = sources_digest  # numba's cache sees only this file: now it sees the others too
-        sources, targets = np.empty(MOST_PIXELS, np.int64), np.empty(MOST_PIXELS, np.int64)
-        operands, line = np.empty(LANES, np.int64), np.empty(MOST_CHANNELS, np.int32)
-        start, size = arena.ctypes.data, template.size
-        for n in range(samples):
-            maps.move((template.ctypes.data, start + n * size, size, 0))
-        every = np.arange(samples) * size
-        for begin in range(first, last, samples):
-            count = min(samples, last - begin)
-            for number in range(steps.size):
-                step = steps[number]
-                operation = step.operation
-                index = tables.ctypes.data + 4 * step.table
-                if operation == CONVOLVE:
-                    convolve(
-                        path, start, step, every[:count], blocks, taps, weights, bias, sources,
-                        targets,
-                    )  # fmt: skip
-                    continue
-                for n in range(count):
-                    base = start + every[n]
-                    if operation == READ:
-                        place = inputs.ctypes.data + (begin + n) * input_stride
-                        maps.gather((place, base + step.target, step.target_row, step.rows, index,
-                                     step.count, step.flip))  # fmt: skip
-                    elif operation == GATHER:
-                        maps.gather((base, base + step.target, step.target_row, step.rows, index,
-                                     step.count, step.flip))  # fmt: skip
-                    elif operation == WRITE:
-                        place = outputs.ctypes.data + (begin + n) * output_stride
-                        inside = index + 4 * step.count
-                        maps.transfer((base, place, index, inside, step.count, step.flip))
-                    elif not change(base, step, tables, operands, line, limit):
-                        return begin + n, number
-        return -1, 0
+def gathered(builder, job, step, base, outside) -> None:
+    """Rows of bytes from outside the arena, or from it."""
+    index = at(builder, job.tables, step.table, SUM_BYTES)
+    target = builder.add(base, step.target)
+    maps.gather(builder, outside, target, step.target_row, step.rows, index, step.count, step.flip)
 
-    return run
+
+def written(builder, job, step, base, outside) -> None:
+    """Bytes of the arena to places outside."""
+    index = at(builder, job.tables, step.table, SUM_BYTES)
+    inside = at(builder, index, step.count, SUM_BYTES)
+    maps.transfer(builder, base, outside, index, inside, step.count, step.flip)
+
+
+def copied(builder, job, step, base) -> None:
+    """A map to another."""
+    channels, flip = step.channels, step.flip
+
+    def body(source, target, row, column):
+        maps.move(builder, source, target, channels, flip)
+
+    each_pixel(builder, step, base, body)
+
+
+def largest(builder, job, step, base) -> None:
+    """Largest of each window."""
+    window = step.source_row, step.source_column, step.window_rows, step.window_columns
+    vectors, flip = vectors_of(builder, step), step.flip
+
+    def body(source, target, row, column):
+        maps.maximum(builder, source, *window, vectors, target, flip)
+
+    each_pixel(builder, step, base, body)
+
+
+def averaged(builder, job, step, base) -> None:
+    """Average of each window, looked up by its sum."""
+    window = step.source_row, step.source_column, step.window_rows, step.window_columns
+    middle = builder.add(step.table, builder.mul(builder.mul(*window[2:]), I64(SIGNED)))
+    table, line = at(builder, job.tables, middle, SUM_BYTES), job.line
+    vectors, channels, flip = vectors_of(builder, step), step.channels, step.flip
+
+    def body(source, target, row, column):
+        maps.total(builder, source, *window, vectors, line)
+        maps.look_up(builder, line, table, channels, target, flip)
+
+    each_pixel(builder, step, base, body)
+
+
+def combined(builder, job, step, base) -> None:
+    """Operands folded; their views, three numbers each, are in the tables."""
+    views = at(builder, job.tables, step.table, SUM_BYTES)
+    operands, count, function = job.operands, step.count, step.function
+    vectors, flip = vectors_of(builder, step), step.flip
+
+    def body(source, target, row, column):
+        with loop(builder, count) as operand:
+            view = at(builder, views, operand, 3 * SUM_BYTES)
+            numbers = [
+                load_at(builder, builder.add(view, I64(SUM_BYTES * n)), I32) for n in range(3)
+            ]
+            first, down, across = (builder.sext(number, I64) for number in numbers)
+            place = at(builder, at(builder, builder.add(base, first), row, down), column, across)
+            store(builder, place, at(builder, operands, operand, NUMBER))
+        maps.fold(builder, operands, count, vectors, function, target, flip)
+
+    each_pixel(builder, step, base, body)
+
+
+def finished(builder, job, step, base) -> None:
+    """Sums checked against the limit and, unless they are wanted raw, made bytes."""
+    values = finishing(builder, step)
+    operands = [values[name] for name in ("bound", "left", "half", "right", "least", "flip")]
+    raw, absolute, limit = step.raw, step.absolute, job.limit
+    vectors, beyond = vectors_of(builder, step), job.place("beyond")
+
+    def body(source, target, row, column):
+        maps.check(builder, source, vectors, limit, beyond)
+        with builder.if_then(builder.icmp_signed("==", raw, I64(0))):
+            maps.activate(builder, source, vectors, target, *operands, absolute)
+
+    each_pixel(builder, step, base, body)
+
+
+CHANGES = {
+    COPY: copied,
+    MAXIMUM: largest,
+    AVERAGE: averaged,
+    COMBINE: combined,
+    FINISH: finished,
+}
+
+
+@own
+def change(builder, job, step, base, sample):
+    """A step on one sample, whose arena is at ``base``."""
+    job, step = Row(builder, job, JOB), Row(builder, step, FIELDS)
+    operation = step.operation
+
+    def case(number: int):
+        return builder.if_then(builder.icmp_signed("==", operation, I64(number)))
+
+    with case(READ):
+        gathered(builder, job, step, base, at(builder, job.inputs, sample, job.input_stride))
+    with case(GATHER):
+        gathered(builder, job, step, base, base)
+    with case(WRITE):
+        written(builder, job, step, base, at(builder, job.outputs, sample, job.output_stride))
+    for number, body in CHANGES.items():
+        with case(number):
+            body(builder, job, step, base)
+
+
+# ---- products, of several samples ---------------------------------------------------------------
+
+
+def build_convolve(builder, job, step, samples, *, path: Path) -> None:
+    """Every pixel of every sample times every output, tile by tile."""
+    job, step = Row(builder, job, JOB), Row(builder, step, FIELDS)
+    total = builder.mul(samples, builder.mul(step.rows, step.columns))
+    raw = builder.icmp_signed("!=", step.raw, I64(0))
+    element = builder.select(raw, I64(SUM_BYTES), I64(1))
+    operands = finishing(builder, step) | {
+        "raw": step.raw,
+        "sources": job.pixels,
+        "targets": builder.add(job.pixels, I64(NUMBER * PIXELS)),
+    }
+    with loop(builder, step.count) as number:
+        row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * BLOCK_FIELDS)
+        vectors, tap, groups, weight, output = (
+            load_at(builder, builder.add(row, I64(NUMBER * n)), I64) for n in range(BLOCK_FIELDS)
+        )
+        operands |= {
+            "taps": at(builder, job.taps, tap, SUM_BYTES),
+            "groups": groups,
+            "weights": builder.add(job.weights, weight),
+            "bias": at(builder, job.bias, builder.add(step.table, output), SUM_BYTES),
+        }
+        to = builder.add(step.target, builder.mul(output, element))
+        for count in range(1, VECTORS + 1):
+            with builder.if_then(builder.icmp_signed("==", vectors, I64(count))):
+                tiles(builder, job, step, path, count, total, to, operands)
+
+
+def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
+    """All pixels, in tiles for a number of vectors; the last pixel fills the last tile up."""
+    pixels = I64(path.pixels[vectors - 1])
+    sample, row, column = (variable(builder, I64, I64(0)) for _ in range(3))
+    arena, size, last = job.arena, job.size, builder.sub(total, I64(1))
+    source_row, source_column, source = step.source_row, step.source_column, step.source
+    target_row, target_column = step.target_row, step.target_column
+    rows, columns = step.rows, step.columns
+    count = builder.sdiv(builder.add(total, builder.sub(pixels, I64(1))), pixels)
+    with loop(builder, count) as number:
+        first = builder.mul(number, pixels)
+        with loop(builder, pixels) as pixel:
+            at_row, at_column = builder.load(row), builder.load(column)
+            base = at(builder, arena, builder.load(sample), size)
+            place = at(builder, builder.add(base, source), at_row, source_row)
+            place = at(builder, place, at_column, source_column)
+            store(builder, place, at(builder, operands["sources"], pixel, NUMBER))
+            place = at(builder, builder.add(base, to), at_row, target_row)
+            place = at(builder, place, at_column, target_column)
+            store(builder, place, at(builder, operands["targets"], pixel, NUMBER))
+            more = builder.icmp_signed("<", builder.add(first, pixel), last)
+            with builder.if_then(more):
+                advance(builder, [(column, columns), (row, rows), (sample, None)])
+        tile(builder, path, vectors, operands)
+
+
+def advance(builder, places) -> None:
+    """The first number goes up; where it reaches its limit, it is 0, and the next goes up."""
+    (place, limit), *rest = places
+    value = builder.add(builder.load(place), I64(1))
+    builder.store(value, place)
+    if rest:
+        with builder.if_then(builder.icmp_signed("==", value, limit)):
+            builder.store(I64(0), place)
+            advance(builder, rest)
+
+
+# ---- all steps ----------------------------------------------------------------------------------
+
+
+def build_run(builder, address, *, path: Path) -> None:
+    """A job: samples ``first`` to ``last`` through all steps, some at a time.
+
+    Where a sum is beyond the limit, the run ends, and ``beyond`` is not 0; ``step`` is the step.
+    """
+    job = Row(builder, address, JOB)
+    arena, size, samples, first, last = job.arena, job.size, job.samples, job.first, job.last
+    with loop(builder, samples) as number:
+        maps.move(builder, job.template, at(builder, arena, number, size), size, I64(0))
+    more = builder.add(builder.sub(last, first), builder.sub(samples, I64(1)))
+    with loop(builder, builder.sdiv(more, samples)) as turn:
+        begin = builder.add(first, builder.mul(turn, samples))
+        rest = builder.sub(last, begin)
+        count = builder.select(builder.icmp_signed("<", rest, samples), rest, samples)
+        with loop(builder, job.step_count) as number:
+            step = at(builder, job.steps, number, NUMBER * len(FIELDS))
+            operation = Row(builder, step, FIELDS).operation
+            products = builder.icmp_signed("==", operation, I64(CONVOLVE))
+            with builder.if_else(products) as (multiply, other):
+                with multiply:
+                    convolve = partial(build_convolve, path=path)
+                    function = function_of(builder.module, "convolve", convolve, 3)
+                    builder.call(function, [address, step, count])
+                with other, loop(builder, count) as sample:
+                    base = at(builder, arena, sample, size)
+                    change(builder, address, step, base, builder.add(begin, sample))
+            with builder.if_then(builder.icmp_signed("!=", job.beyond, I64(0))):
+                store(builder, number, job.place("step"))
+                builder.ret_void()
+
+
+def module_of(path: Path) -> ir.Module:
+    """All of it: ``max78k_run(address of a job)``."""
+    module = ir.Module(f"max78k_{path.name}")
+    function_of(module, "run", partial(build_run, path=path), 1)
+    return module

@@ -1,17 +1,15 @@
-"""Sixteen lanes at once: small LLVM functions that compiled code calls with addresses.
+"""LLVM code in Python's clothes: sixteen lanes at once, loops, variables, functions.
 
-They are written as LLVM code, because that compiles in milliseconds and says which vectors are
-meant; what is called often enough to matter is here or in tile.py, everything else is numba's.
+The compute core is written with these: it then compiles in a second, says which vectors are meant,
+and is loaded from its cache in milliseconds, without a compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import contextmanager
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from .steps import LANES
 
@@ -37,37 +35,11 @@ def splat(builder: ir.IRBuilder, value, kind: ir.VectorType):
 
 def call(builder: ir.IRBuilder, name: str, result: ir.Type, *operands):
     """An LLVM intrinsic function."""
-    kind = ir.FunctionType(result, [operand.type for operand in operands])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
-
-
-def call_own(
-    builder: ir.IRBuilder,
-    name: str,
-    kinds: Sequence[ir.Type],
-    operands: Sequence,
-    build: Callable[[ir.Function], None],
-) -> None:
-    """A function without a result, built when its module first calls it."""
-    name = f"max78k_{name}"
-    if name not in builder.module.globals:
-        function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        build(function)
-    given = []
-    for operand, kind in zip(operands, kinds, strict=True):
-        if isinstance(kind, ir.PointerType):
-            operand = builder.inttoptr(operand, kind)
-        elif kind is I1 and operand.type != I1:
-            operand = builder.trunc(operand, I1)
-        given.append(operand)
-    builder.call(builder.module.globals[name], given)
-
-
-def numba_type(kind: ir.Type) -> types.Type:
-    """What compiled code passes for it; pointers as addresses."""
-    return types.boolean if kind is I1 else types.int32 if kind is I32 else types.int64
+    module = builder.module
+    if name not in module.globals:
+        kind = ir.FunctionType(result, [operand.type for operand in operands])
+        ir.Function(module, kind, name)
+    return builder.call(module.globals[name], operands)
 
 
 def load(builder: ir.IRBuilder, place, align: int = 1):
@@ -105,27 +77,70 @@ def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     return builder.trunc(builder.xor(value, finishing["flip"]), SMALL)
 
 
-def own(build: Callable[..., None]) -> Callable:
-    """An intrinsic that takes one tuple of 64-bit numbers, from a function that writes its code.
+def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
+    """``finish`` where ``left`` is 0 and ``absolute`` is false."""
+    value = builder.ashr(builder.add(sums, finishing["half"]), finishing["right"])
+    value = clip(builder, value, finishing["least"], constant(SUMS, 127))
+    return builder.trunc(builder.xor(value, finishing["flip"]), SMALL)
 
-    ``build(builder, *arguments)``: LLVM values; addresses of bytes are numbers.
+
+def at(builder: ir.IRBuilder, address, number, size):
+    """address + number * size."""
+    return builder.add(address, builder.mul(number, I64(size) if isinstance(size, int) else size))
+
+
+@contextmanager
+def loop(builder: ir.IRBuilder, count, start=None):
+    """The code inside, for every number from ``start`` (0) up to ``count``."""
+    before = builder.basic_block
+    head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    number = builder.phi(I64)
+    number.add_incoming(I64(0) if start is None else start, before)
+    builder.cbranch(builder.icmp_signed("<", number, count), body, after)
+    builder.position_at_end(body)
+    yield number
+    number.add_incoming(builder.add(number, I64(1)), builder.basic_block)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+def variable(builder: ir.IRBuilder, kind: ir.Type, value=None):
+    """A place on the stack, made once a call."""
+    with builder.goto_entry_block():
+        place = builder.alloca(kind)
+    if value is not None:
+        builder.store(value, place)
+    return place
+
+
+def own(build: Callable[..., None]) -> Callable[..., None]:
+    """A function of 64-bit numbers, without a result, from what writes its code.
+
+    ``build(builder, *arguments)``: LLVM values; addresses of bytes are numbers.  What comes back
+    writes a call, ``(builder, *operands)``; a module has the function once it is called.
     """
 
-    def declare(typing_context, arguments):
-        count = len(arguments)
-        signature = types.void(types.UniTuple(types.int64, count))
+    def call_it(builder: ir.IRBuilder, *operands) -> None:
+        function = function_of(builder.module, build.__name__, build, len(operands))
+        builder.call(function, operands)
 
-        def fill(function: ir.Function) -> None:
-            builder = ir.IRBuilder(function.append_basic_block("entry"))
-            build(builder, *function.args)
-            builder.ret_void()
+    call_it.__doc__ = build.__doc__
+    return call_it
 
-        def generate(context, builder, signature, operands):
-            given = cgutils.unpack_tuple(builder, operands[0], count)
-            call_own(builder, build.__name__, [I64] * count, given, fill)
-            return context.get_dummy_value()
 
-        return signature, generate
-
-    declare.__doc__ = build.__doc__
-    return intrinsic(declare)
+def function_of(module: ir.Module, name: str, build: Callable[..., None], count: int):
+    """The function in a module; its code is written when it is first asked for."""
+    name = f"max78k_{name}"
+    if name not in module.globals:
+        kind = ir.FunctionType(ir.VoidType(), [I64] * count)
+        function = ir.Function(module, kind, name)
+        function.attributes.add("noinline")
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        start = builder.append_basic_block("start")
+        builder.branch(start)  # the entry keeps nothing but variables
+        builder.position_at_end(start)
+        build(builder, *function.args)
+        builder.ret_void()
+    return module.globals[name]

@@ -44,7 +44,16 @@ FIELDS = (
     "kernel",  # first row of the table of blocks, ``count`` of them
     "raw", "shift", "absolute", "relu", "check",
 )  # fmt: skip
-STEP = np.dtype([(name, np.int64) for name in FIELDS])
+JOB = (  # of a run: addresses and numbers
+    "steps", "step_count", "tables",
+    "blocks", "taps", "weights", "bias",
+    "template", "size", "arena", "samples",  # an arena at first, its bytes; how many there are
+    "inputs", "input_stride", "outputs", "output_stride", "first", "last",
+    "limit", "beyond", "step",  # of sums; whether one reached it; where
+    "pixels", "operands", "line",  # room for addresses, and for the sums of a pixel
+)  # fmt: skip
+PIXELS = 16  # room for a tile's
+OPERANDS = 16  # of an element-wise operation, at most
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,6 @@ class Assembly:
         self.add(COMBINE, target, function=function, flip=flip, table=places, count=len(operands))
 
     def build(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows as STEP records, and int32: every table in one."""
-        rows = [tuple(row[name] for name in FIELDS) for row in self.rows]
-        return np.array(rows, STEP), np.concatenate([*self.tables, np.zeros(1, np.int32)])
+        """The rows, int64 [step, field], and int32: every table in one."""
+        rows = [[row[name] for name in FIELDS] for row in self.rows]
+        return np.array(rows, np.int64), np.concatenate([*self.tables, np.zeros(1, np.int32)])

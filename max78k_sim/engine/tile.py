@@ -13,12 +13,8 @@ Weights are int8 [tap, vector, 16 outputs, 4 channels].
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic as numba_intrinsic
 
 from .lanes import (
     FINISHING,
@@ -29,21 +25,19 @@ from .lanes import (
     I64,
     SUMS,
     call,
-    call_own,
     constant,
     finish,
+    finish_plain,
     load,
     load_at,
-    numba_type,
     splat,
     store,
 )
-from .path import PATHS, WORD, Path
+from .path import WORD, Path
 from .steps import LANES, SUM_BYTES
 
 VECTOR_BYTES = LANES * WORD
 BYTES = ir.VectorType(I8, VECTOR_BYTES)
-intrinsic: Any = numba_intrinsic  # what it makes is called without the context, unlike it looks
 
 # ---- multiply_add(builder, sums, words <64 x i8>, weights <64 x i8>) -> sums, one a path --------
 
@@ -121,6 +115,7 @@ ARGUMENTS = (  # of a tile: what it reads, and where and how it writes
     ("raw", I1),  # write sums as they are, 32 bits
     *((name, I32) for name in FINISHING),
     ("absolute", I1),
+    ("plain", I1),  # neither shifted to the left nor absolute: less to do
 )
 
 
@@ -199,29 +194,33 @@ def store_tile(builder, names, cells, finals) -> None:
         with finished:
             finishing = {name: splat(builder, names[name], SUMS) for name in FINISHING}
             absolute = splat(builder, names["absolute"], ir.VectorType(I1, LANES))
-            for (pixel, vector), final in zip(cells, finals, strict=True):
-                small = finish(builder, final, finishing, absolute)
-                store(builder, small, builder.add(targets[pixel], I64(LANES * vector)))
+            with builder.if_else(names["plain"]) as (plain, other):
+                for branch, how in ((plain, finish_plain), (other, finish)):
+                    with branch:
+                        for (pixel, vector), final in zip(cells, finals, strict=True):
+                            small = how(builder, final, finishing, absolute)
+                            place = builder.add(targets[pixel], I64(LANES * vector))
+                            store(builder, small, place)
     builder.ret_void()
 
 
-@intrinsic(prefer_literal=True)
-def tile(
-    typing_context, path, vectors, sources, targets, taps, groups, weights, bias,
-    raw, bound, left, half, right, least, flip, absolute,
-):  # fmt: skip
-    """tile(path, vectors, *ARGUMENTS): pointers as int64 addresses; path and vectors literal."""
-    signature = types.void(path, vectors, *(numba_type(kind) for _, kind in ARGUMENTS))
-
-    def generate(context, builder, signature, operands):
-        chosen, count = PATHS[path.literal_value], vectors.literal_value
-        name = f"tile_{chosen.name}_{count}".replace("-", "_")
+def tile(builder: ir.IRBuilder, path: Path, vectors: int, operands: dict) -> None:
+    """A call; ``operands``: LLVM values, 64-bit numbers, by the names in ARGUMENTS."""
+    module, name = builder.module, f"max78k_tile_{vectors}"
+    if name not in module.globals:
         kinds = [kind for _, kind in ARGUMENTS]
-        build = partial(build_tile, path=chosen, vectors=count)
-        call_own(builder, name, kinds, operands[2:], build)
-        return context.get_dummy_value()
-
-    return signature, generate
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        function.attributes.add("noinline")
+        build_tile(function, path, vectors)
+    given = []
+    for argument, kind in ARGUMENTS:
+        value = operands[argument]
+        if isinstance(kind, ir.PointerType):
+            value = builder.inttoptr(value, kind)
+        elif kind is not I64:
+            value = builder.trunc(value, kind)
+        given.append(value)
+    builder.call(module.globals[name], given)
 
 
 # ---- how fast that could be ---------------------------------------------------------------------
@@ -267,16 +266,3 @@ def build_peak(function: ir.Function, path: Path) -> None:
         whole = builder.add(whole, cell)
     store(builder, whole, address)
     builder.ret_void()
-
-
-@intrinsic(prefer_literal=True)
-def peak(typing_context, path, rounds, address):
-    """peak(path, rounds, address of 256 bytes): products without loads or stores."""
-    signature = types.void(path, types.int64, types.int64)
-
-    def generate(context, builder, signature, operands):
-        build = partial(build_peak, path=PATHS[path.literal_value])
-        call_own(builder, "peak", [I64, I64], operands[1:], build)
-        return context.get_dummy_value()
-
-    return signature, generate

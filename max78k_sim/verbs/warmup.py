@@ -10,9 +10,11 @@ from .. import engine
 
 def main(options: Namespace) -> None:
     """Compile what is not in the cache yet, and say what was done."""
+    from ..engine.native import cache_folder
+
     path = engine.choose_path()
     done = engine.warmup(path)
-    folder = cache_folder(path)
+    folder = str(cache_folder())
     if options.json:
         parts = [{"what": what, "seconds": seconds} for what, seconds in done]
         print(json.dumps({"path": path, "cache": folder, "done": parts}))
@@ -20,10 +22,3 @@ def main(options: Namespace) -> None:
     for what, seconds in done:
         print(f"{what}: {seconds:.2f} s")
     print(f"instruction path: {path}; cache: {folder}")
-
-
-def cache_folder(path: str) -> str:
-    """Where numba keeps what was compiled (NUMBA_CACHE_DIR moves it)."""
-    from ..engine.driver import driver
-
-    return str(driver(path).stats.cache_path)
