@@ -31,7 +31,7 @@ from .mutants import file_of
 
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 SLOWER, SECONDS = 5, 2  # a check that takes so many times as long, and so much more, loops
-MEMORY = 12 << 30  # bytes of address space: a mutant that wants more is killed
+MEMORY = 3 << 30  # bytes of address space: a mutant that wants more is killed
 SMALL_CASES = 40  # golden cases for every mutant; the larger ones only for what survives these
 
 
