@@ -159,7 +159,7 @@ def place_kernels(network: Network) -> tuple[np.ndarray, dict[int, tuple]]:
     for layer in order:
         if twins[layer.index] is None:
             shape = kernel_shape(network, layer)
-            needed = np.flatnonzero(occupied_words(layer, shape))
+            needed = occupied_words(layer, shape)
             start = first_fit(network, layer, kernel_map, shape.words, needed)
             processors = np.array(set_bits(layer.processors))
             kernel_map[np.ix_(processors, start + needed)] = layer.index

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from .kernel_layout import KernelShape
@@ -109,12 +111,12 @@ def packed_slots(network: Network, layer: Layer) -> np.ndarray:
     """int64 [processor]: where a pass-through layer writes the data of each processor, in lanes."""
     limits = network.device.limits
     each, share = limits.processors_per_group, limits.processors_per_instance
-    slots = [np.zeros(0, np.int64)]
-    for group in range(limits.processors // each):
-        reads = layer.processors >> each * group & (1 << each) - 1
+    slots = []
+    reads = Counter(bit // each for bit in set_bits(layer.processors))
+    for group, count in reads.items():
         writes = [bit for bit in set_bits(layer.output_processors) if bit // each == group]
         first = writes[0] // share * share if writes else 0
-        slots.append(first + np.arange(reads.bit_count()))
+        slots.append(first + np.arange(count))
     return np.concatenate(slots)
 
 

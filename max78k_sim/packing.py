@@ -22,6 +22,7 @@ WEIGHT_SIZES = {8: 0, 1: 1, 2: 2, 4: 3}  # weight width in bits -> code in POST.
 WEIGHT_BITS = {code: bits for bits, code in WEIGHT_SIZES.items()}
 
 _KERNEL_BYTE = np.array(KERNEL_BYTE)
+_EXPRESS = slice(3, 12)  # b0 to b8 in a slot whose words are read most significant byte first
 
 
 def slot_offset(stream_byte: np.ndarray) -> np.ndarray:
@@ -40,7 +41,7 @@ def pack_kernel_stream(stream: np.ndarray) -> np.ndarray:
 def unpack_kernel_stream(words: np.ndarray) -> np.ndarray:
     """The inverse of ``pack_kernel_stream``: uint32 [words, 4] -> uint8 [words * 9]."""
     slots = np.ascontiguousarray(words, "<u4").view(np.uint8).reshape(-1, KERNEL_SLOT)
-    return slots[:, _KERNEL_BYTE].reshape(-1)
+    return slots[:, _KERNEL_BYTE].ravel()
 
 
 def insert_bits(old: np.ndarray, values: np.ndarray, bit, bits: int) -> np.ndarray:
@@ -62,7 +63,7 @@ def extract_bits(packed: np.ndarray, bit, bits: int) -> np.ndarray:
 
 def pack_bytes(values: np.ndarray) -> np.ndarray:
     """int8 or uint8 [words, 4] -> uint32 [words]; lane 0 is the least significant byte."""
-    return np.ascontiguousarray(values).view(np.uint8).view("<u4").reshape(-1).astype(np.uint32)
+    return np.ascontiguousarray(values).view(np.uint8).view("<u4").ravel().astype(np.uint32)
 
 
 def unpack_bytes(words: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ def pack_express(words: np.ndarray) -> np.ndarray:
     Byte 0 of a kernel word comes first, and the first byte is a stream word's most significant.
     """
     wide = np.ascontiguousarray(words, ">u4").view(np.uint8).reshape(-1, KERNEL_SLOT)
-    stream = wide[:, KERNEL_SLOT - 4 - KERNEL_BYTES : KERNEL_SLOT - 4].reshape(-1)
+    stream = wide[:, _EXPRESS].ravel()
     return np.pad(stream, (0, -len(stream) % 4)).view(">u4").astype(np.uint32)
 
 
@@ -85,5 +86,5 @@ def unpack_express(stream: np.ndarray) -> np.ndarray:
     taken = np.ascontiguousarray(stream, ">u4").view(np.uint8)
     rows = taken[: len(taken) // KERNEL_BYTES * KERNEL_BYTES].reshape(-1, KERNEL_BYTES)
     wide = np.zeros((len(rows), KERNEL_SLOT), np.uint8)
-    wide[:, KERNEL_SLOT - 4 - KERNEL_BYTES : KERNEL_SLOT - 4] = rows
+    wide[:, _EXPRESS] = rows
     return wide.view(">u4").astype(np.uint32)

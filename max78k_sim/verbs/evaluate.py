@@ -20,6 +20,7 @@ from rich.console import Console
 from trainer.datasets import open_dataset
 from trainer.streams import Stream
 
+from ..engine import warmup
 from ..errors import InputError
 from ..evaluator import BATCH, PIECE_BYTES, Evaluation, Evaluator
 from ..map_text import Fitting, table
@@ -90,6 +91,7 @@ def job_from(options: Namespace) -> Job:
     layers = tuple(
         network.layer(name.strip()).name for name in (options.layers or "").split(",") if name
     )
+    warmup()  # what is compiled the first time is not counted as evaluation
     batch = BATCH if options.batch is None else options.batch
     evaluator = Evaluator(compiled(network), options.jobs, batch)
     return Job(evaluator, stream, options.split, samples, layers)

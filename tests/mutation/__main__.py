@@ -39,7 +39,7 @@ MODULES = {
     "ops/passthrough": OPERATION,
     "ops/stages": OPERATION,
     "kernel_layout": LAYOUT,
-    "data_layout": LAYOUT,
+    "data_layout": ("unit/test_data_layout.py", *LAYOUT),
     "allocation": LAYOUT,
 }
 

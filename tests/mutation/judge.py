@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -20,7 +19,6 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
@@ -31,7 +29,7 @@ from .mutants import file_of
 
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 SLOWER, SECONDS = 5, 2  # a check that takes so many times as long, and so much more, loops
-MEMORY = 12 << 30  # bytes of address space: a mutant that wants more is killed
+MEMORY = 3 << 30  # bytes of address space: a mutant that wants more is killed
 SMALL_CASES = 40  # golden cases for every mutant; the larger ones only for what survives these
 
 
@@ -67,7 +65,7 @@ class Judge:
     def __init__(self, module: str, files: tuple[str, ...]):
         self.name = f"max78k_sim.{module}".replace("/", ".").removesuffix(".__init__")
         self.path = file_of(module)
-        from max78k_sim.engine import kernels  # noqa: F401
+        from max78k_sim.engine import native  # noqa: F401
         from tests import builders  # noqa: F401
         from tests.conformance.cases import cases_in
 
@@ -82,7 +80,6 @@ class Judge:
             if parent in sys.modules:
                 vars(sys.modules[parent]).pop(last, None)
         self.networks = {} if "max78k_sim.layer_builder" in forgotten else networks
-        self.compiled = "max78k_sim.engine.kernels" in forgotten
         quick = settings(phases=(Phase.explicit, Phase.generate))  # nobody reads a shrunk example
         settings.register_profile("mutation", quick)
         settings.load_profile("mutation")
@@ -111,8 +108,6 @@ class Judge:
     def first_failure(self, code: str | None, checks: list[Check]) -> int:
         """0 if all checks pass, else the number, from 1, of the first that fails; -1: stopped."""
         with tempfile.TemporaryDirectory() as folder:
-            if self.compiled:
-                shutil.copytree(engine_cache(), folder, dirs_exist_ok=True)
             child = os.fork()
             if child == 0:
                 os._exit(self._run(code, checks, folder))
@@ -127,8 +122,6 @@ class Judge:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        if self.compiled:
-            numba.config.CACHE_DIR = folder
         if code is not None:
             sys.meta_path.insert(0, Finder(self.name, self.path, code))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -195,19 +188,3 @@ class Loader(SourceFileLoader):
     def get_code(self, fullname):
         """Part of the import protocol."""
         return compile(self.code, self.path, "exec")
-
-
-def engine_cache() -> Path:
-    """Compiled functions that do not depend on ``arithmetic``, for a child to start with."""
-    folder = ROOT / "build" / "mutation-cache"
-    if not folder.is_dir():
-        child = os.fork()
-        if child == 0:
-            numba.config.CACHE_DIR = str(folder)
-            import max78k_sim.engine.kernels  # noqa: F401
-
-            os._exit(0)
-        os.waitpid(child, 0)
-        for file in folder.glob("*/kernels.finish-*"):
-            file.unlink()
-    return folder

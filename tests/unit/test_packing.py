@@ -35,6 +35,30 @@ def test_slot_offset():
     np.testing.assert_array_equal(packing.unpack_kernel_stream(words), stream + 1)
 
 
+def test_the_byte_of_the_word_that_each_byte_of_a_slot_holds():
+    """The same words 0 to 2, in memory: least significant byte first."""
+    none = (-1,) * 3
+    assert [*packing.WORD_BYTE] == [0, *none, 4, 3, 2, 1, 8, 7, 6, 5, *none, -1]
+
+
+@pytest.mark.parametrize(
+    ("count", "express"),  # kernel words of b0 to b8 = 1 to 9, 11 to 19, ... (hexadecimal)
+    [
+        (1, "01020304 05060708 09000000"),
+        (2, "01020304 05060708 09111213 14151617 18190000"),
+        (3, "01020304 05060708 09111213 14151617 18192122 23242526 27282900"),
+        (4, "01020304 05060708 09111213 14151617 18192122 23242526 27282931 32333435 36373839"),
+    ],
+)
+def test_the_packed_stream_by_hand(count, express):
+    """b0 first, in the most significant byte of a word; the last word is filled up with zeros."""
+    rows = [f"000000{n}1 {n}2{n}3{n}4{n}5 {n}6{n}7{n}8{n}9 00000000".split() for n in range(count)]
+    words = np.array([[int(word, 16) for word in row] for row in rows], np.uint32)
+    stream = packing.pack_express(words)
+    assert stream.dtype == np.uint32 and " ".join(f"{word:08x}" for word in stream) == express
+    np.testing.assert_array_equal(packing.unpack_express(stream), words)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_sub_byte_weights(bits):
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
@@ -56,9 +80,10 @@ def test_the_lowest_index_is_in_the_low_bits():
 
 
 def test_four_channels_in_a_word():
-    values = np.array([[1, -1, 2, -128]], np.int8)
-    assert packing.pack_bytes(values)[0] == 0x8002FF01
-    np.testing.assert_array_equal(packing.unpack_bytes(np.array([0x8002FF01], np.uint32)), values)
+    values = np.array([[1, -1, 2, -128], [0, 0, 127, 3]], np.int8)
+    words = packing.pack_bytes(values)
+    assert words.tolist() == [0x8002FF01, 0x037F0000]
+    np.testing.assert_array_equal(packing.unpack_bytes(words), values)
 
 
 def test_weight_sizes():

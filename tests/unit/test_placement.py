@@ -31,15 +31,17 @@ def test_data_of_several_passes():
     place = allocate(one_layer(in_channels=130, processors=(1 << 44) - 1)).placement(0, "input")
     assert place.address[44, 0, 0] == 0x50400004  # second pass: the next word
     assert place.address[88, 0, 1] == 0x50400008 + 12
+    assert place.address[0, 1, 0] == 0x50400000 + 12 * 5  # a row of five pixels
     assert place.address[129, 0, 0] == 0x50C00000 + 2 * 0x8000 + 8 + 1  # processor 41
 
 
-def test_data_of_several_passes_with_a_gap():
-    """Every word that is written is followed by one that is not: those of each pass too."""
-    fields = {"out_channels": 130, "output_processors": (1 << 44) - 1, "write_gap": 1}
-    place = allocate(one_layer(**fields)).placement(0, "output")
-    assert place.address[44, 0, 0] == 0x50402000 + 4 * 2  # second pass
-    assert place.address[88, 0, 1] == 0x50402000 + 4 * (2 * 2 + 3 * 2)  # three passes a pixel
+@pytest.mark.parametrize("gap", [1, 2])
+def test_data_of_several_passes_with_a_gap(gap):
+    """Every word that is written is followed by some that are not: those of each pass too."""
+    fields = {"out_channels": 130, "output_processors": (1 << 44) - 1, "write_gap": gap}
+    place, step = allocate(one_layer(**fields)).placement(0, "output"), 4 * (gap + 1)
+    assert place.address[44, 0, 0] == 0x50402000 + step  # second pass
+    assert place.address[88, 0, 1] == 0x50402000 + step * (2 + 3)  # three passes a pixel
 
 
 def test_data_of_several_operands():
@@ -63,10 +65,11 @@ def test_chw_data():
 
 
 def test_wide_data():
-    plan = allocate(one_layer(output_bits=32))
+    plan = allocate(one_layer(output_bits=32, out_channels=5, output_processors=0b11111))
     place = plan.placement(0, "output")
     assert (place.bits, plan.placement(0, "input").bits) == (32, 8)
-    assert place.address[:, 0, 0].tolist() == [0x50402000, 0x50402004, 0x50402008]
+    words = [0x50402000, 0x50402004, 0x50402008, 0x5040200C, 0x5040A000]
+    assert place.address[:, 0, 0].tolist() == words
     assert place.address[2, 1, 1] == 0x50402008 + 6 * 16
 
 
