@@ -71,7 +71,7 @@ class Kernels:
     @property
     def places(self) -> list[tuple[str, int]]:
         """Addresses of the runs, by their names in a job."""
-        runs = [self.blocks, self.taps, self.weights, self.bias]
+        runs: list[np.ndarray] = [self.blocks, self.taps, self.weights, self.bias]
         if [id(run) for run in runs] != [id(run) for run in self._located]:
             places = [address(run) for run in runs]
             self._places = list(zip(("blocks", "taps", "weights", "bias"), places, strict=True))
