@@ -14,7 +14,7 @@ test: lint types
 	$(BIN)/python -m pytest
 
 nightly: $(VENV)/test.stamp  # 20 times as many random examples; 10,000 and more of each reader
-	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py
+	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py tests/conformance
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
