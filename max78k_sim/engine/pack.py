@@ -11,6 +11,7 @@ from .steps import LANES
 
 BLOCK = LANES * VECTORS  # outputs
 BLOCK_FIELDS = 5  # vectors, first tap, groups, first weight, first output
+TRIED = 4  # of the weakest words, for each strong one
 LARGEST_PAIR, SMALLEST_PAIR = 32767, 32768  # magnitude of a sum in 16 bits
 
 
@@ -115,7 +116,9 @@ def partners(strength: np.ndarray) -> np.ndarray:
     left = left[np.argsort(strength[left].max(axis=(1, 2, 3), initial=0))].tolist()
     while left:
         strong = left.pop()
-        partner = next((n for n in left if (strength[n] + strength[strong]).max() <= 1), -1)
+        weak = left[:TRIED]
+        fits = (strength[weak] + strength[strong]).max(axis=(1, 2, 3), initial=0) <= 1
+        partner = weak[int(fits.argmax())] if fits.any() else -1
         if partner >= 0:
             left.remove(partner)
         order.append(np.array([strong, partner]))
