@@ -14,7 +14,7 @@ import numpy as np
 from .arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from .engine import choose_path
 from .errors import InputError, NotEmulated
-from .linker import Compiled, Linker, signs
+from .linker import Compiled, Layers, Linker, signs
 from .links import Links
 from .machine import Machine, check_values
 from .routine import Routine
@@ -54,7 +54,7 @@ class Batch:
         chosen = {self.network.layer(layer).index: self.network.layer(layer) for layer in layers}
         wanted = tuple(sorted(chosen))
         compiled = self._compile(wanted)
-        if not compiled.links.alone:
+        if not compiled.layers.links.alone:
             found = self._one_by_one(values, wanted)
         else:
             found = self._all(compiled, values)
@@ -82,7 +82,9 @@ class Batch:
         template = compiled.steps.template
         memory = self.machine.memory
         compiled.steps.kernels.update(memory)
-        constants = memory.arrays["data"].reshape(-1).view(np.uint8)[compiled.links.constants]
+        constants = (
+            memory.arrays["data"].reshape(-1).view(np.uint8)[compiled.layers.links.constants]
+        )
         template[compiled.constants : compiled.constants + len(constants)] = constants
         count, size = len(samples), samples[0].size if len(samples) else 0
         inputs = np.ascontiguousarray(samples).reshape(-1).view(np.uint8)
@@ -129,22 +131,21 @@ class Batch:
         for write in machine.program.start:
             machine.memory.write(write.address, write.words)
         machine.check_control()
-        routines = list(machine.routines())
-        same = old is not None and len(old.routines) == len(routines)
-        same = same and all(a is b for a, b in zip(old.routines, routines, strict=True))  # type: ignore[union-attr]
-        size = int(np.prod(self.network.input_shape))
-        links = old.links if same and old else Links(machine, routines, size)
-        signed = signs(routines, links)
+        routines = tuple(machine.routines())
+        rounding = bool(machine.control(machine.master())["average_rounding"])
+        layers = old.layers if old else None
+        if layers is None or (layers.routines, layers.rounding) != (routines, rounding):
+            links = Links(machine, routines, int(np.prod(self.network.input_shape)))
+            layers = Layers(routines, rounding, links, signs(routines, links))
         checked = frozenset(
             number
             for number, routine in enumerate(routines)
-            if routine.operation.convolves and not self._fits(routine, signed[number])
+            if routine.operation.convolves and not self._fits(routine, layers.signed[number])
         )
-        if same and old and old.wanted == wanted and old.checked == checked:
-            return old
-        rounding = bool(machine.control(machine.master())["average_rounding"])
-        self._compiled = Linker(routines, links, self.path, rounding, checked).compile(wanted)
-        return self._compiled
+        found = layers, wanted, checked
+        if old is None or (old.layers, old.wanted, old.checked) != found:
+            old = self._compiled = Linker(layers, checked, self.path).compile(wanted)
+        return old
 
     def _fits(self, routine: Routine, signed: bool) -> bool:
         """Whether no data can carry an accumulator out of its bits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,20 +25,29 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
-    """Steps for some registers, and for some layers' outputs."""
+class Layers:
+    """What a run executes, as the registers say."""
 
+    routines: tuple[Routine, ...]
+    rounding: bool  # of averages
     links: Links
-    routines: list[Routine]
+    signed: tuple[bool, ...]  # whether the data that each convolves, or passes, can be negative
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """Steps for some layers, and for some layers' outputs."""
+
+    layers: Layers
     wanted: tuple[int, ...]
-    checked: frozenset[int]
+    checked: frozenset[int]  # layers whose sums have to be looked at
     steps: Steps
     places: list[Place]  # of the layers' outputs among a sample's results
     size: int  # bytes of a sample's results
     constants: int  # place in the arena
 
 
-def signs(routines: list[Routine], links: Links) -> list[bool]:
+def signs(routines: Sequence[Routine], links: Links) -> tuple[bool, ...]:
     """Whether the data that each layer convolves, or passes through, can be negative."""
     outputs: dict[int, bool] = {SAMPLE: True, CONSTANT: True}
     data = []
@@ -50,23 +60,23 @@ def signs(routines: list[Routine], links: Links) -> list[bool]:
         outputs[number] = bool(config.wide) or (
             not activated if routine.operation.convolves else signed
         )
-    return data
+    return tuple(data)
 
 
 class Linker:
     """Steps of all layers, one after the other, each reading where the others wrote."""
 
-    def __init__(self, routines, links: Links, path: str, rounding: bool, checked: frozenset[int]):
-        self.routines: list[Routine] = routines
-        self.links, self.path, self.rounding, self.checked = links, path, rounding, checked
-        self.signed = signs(routines, links)
+    def __init__(self, layers: Layers, checked: frozenset[int], path: str):
+        self.layers, self.checked = layers, checked
+        self.routines, self.links, self.signed = layers.routines, layers.links, layers.signed
+        self.rounding = layers.rounding
         self.assembly = Assembly()
         self.maps: dict[int, Map] = {}  # outputs, by layer
         self.frames: dict[int, Map] = {}  # what layers convolve, by layer
-        self.convolving = [n for n, each in enumerate(routines) if each.operation.convolves]
-        self.kernels = Kernels([routines[n] for n in self.convolving], path)
+        self.convolving = [n for n, each in enumerate(self.routines) if each.operation.convolves]
+        self.kernels = Kernels([self.routines[n] for n in self.convolving], path)
         self._sample: int | None = None
-        self._constants = self.assembly.allocate(max(1, links.constants.size))
+        self._constants = self.assembly.allocate(max(1, self.links.constants.size))
 
     def compile(self, wanted: tuple[int, ...]) -> Compiled:
         """Steps that end with writing some layers' outputs."""
@@ -86,9 +96,7 @@ class Linker:
             places.append(Place(size, names.shape, kind))
             size += names.size
         whole = Steps.of(self.assembly, self.kernels, self.routines[0].sum_limit)
-        return Compiled(
-            self.links, self.routines, wanted, self.checked, whole, places, size, self._constants
-        )
+        return Compiled(self.layers, wanted, self.checked, whole, places, size, self._constants)
 
     # ---- who reads what
 

@@ -6,6 +6,8 @@ the place of their values, written, moved and read at the addresses that its reg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .engine.steps import SUM_BYTES
@@ -29,7 +31,7 @@ class Links:
     that it reads and never writes.
     """
 
-    def __init__(self, machine: Machine, routines: list[Routine], size: int):
+    def __init__(self, machine: Machine, routines: Sequence[Routine], size: int):
         self.reads: list[np.ndarray] = []
         self.first: list[int] = []
         self.results: list[np.ndarray] = []
