@@ -65,6 +65,6 @@ def test_the_tables_name_what_exists():
     strategies = re.findall(r"^\| `(\w+)\(.*?\)` \| ", TEXT, re.MULTILINE)
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ", TEXT, re.MULTILINE)
     functions = [name for row in rows for name in re.findall(r"\w+", row)]
-    assert len(strategies) == 11 and len(functions) == 13
+    assert len(strategies) == 11 and len(functions) == 15
     assert all(callable(getattr(testing, name)) for name in strategies)
     assert all(callable(getattr(arithmetic, name)) for name in functions)

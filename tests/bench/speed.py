@@ -18,6 +18,7 @@ from .torch_forms import FORMS, KINDS, Form, TorchNetwork
 ENGINE = "max78k"
 COMPETITORS = (ENGINE, *KINDS)
 BATCHES = (1, 64, 1024)
+MOST_WORK = 5e10  # multiplications of a call; beyond, minutes and gigabytes go into one cell
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def measure(
     for subject in subjects:
         for count in threads:
             for batch in batches:
-                speeds += cell(subject, count, batch)
+                if batch * subject.multiplications <= MOST_WORK:
+                    speeds += cell(subject, count, batch)
         highest = [better(peak, peak_of(peak.threads)) for peak in highest]
     return Speeds(tuple(speeds), tuple(highest))
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from max78k_sim import cli, engine
-from max78k_sim.verbs import warmup
 from tests import fashion
 from tests.unit.test_cli import run
 from trainer.datasets import load_dataset
@@ -200,7 +199,7 @@ def test_warmup(capsys, monkeypatch):
     done = [("avx2", 4.25), ("one inference", 0.5)]
     monkeypatch.setattr(engine, "choose_path", lambda: "avx2", raising=False)
     monkeypatch.setattr(engine, "warmup", lambda path: done, raising=False)
-    monkeypatch.setattr(warmup, "cache_folder", lambda path: f"/cache/{path}")
+    monkeypatch.setenv("MAX78K_CACHE", "/cache/avx2")
     code, out, _ = run(capsys, "warmup")
     assert code == 0 and out == (
         "avx2: 4.25 s\none inference: 0.50 s\ninstruction path: avx2; cache: /cache/avx2\n"
