@@ -18,7 +18,6 @@ from .ops import stages
 from .routine import LayerTrace, Routine, Stores
 
 JOB = {name: number for number, name in enumerate(steps.JOB)}
-NUMBER = 8  # bytes of a number in a job
 PLACES = 2 * steps.PIXELS  # addresses of a tile's pixels, read and written
 ANY_BYTE = 255  # the largest byte of a map whose values may be negative
 
@@ -126,11 +125,11 @@ class Steps:
         for name, array in (("arena", arena), ("inputs", inputs), ("outputs", outputs),
                             ("pixels", room)):  # fmt: skip
             numbers[JOB[name]] = address(array)
-        operands = numbers[JOB["pixels"]] + NUMBER * PLACES
+        operands = numbers[JOB["pixels"]] + steps.NUMBER * PLACES
         for name, value in (
             ("samples", len(arena) // len(self.template)), ("input_stride", strides[0]),
             ("output_stride", strides[1]), ("first", samples.start), ("last", samples.stop),
-            ("operands", operands), ("line", operands + NUMBER * steps.OPERANDS),
+            ("operands", operands), ("line", operands + steps.NUMBER * steps.OPERANDS),
             *self.kernels.places,
         ):  # fmt: skip
             numbers[JOB[name]] = value

@@ -48,7 +48,6 @@ class Links:
             self.first.append(following)
             following += self._name_output(routine, following)
             self.results.append(self._result(routine))
-        self.size = following
         read = np.unique(np.concatenate([np.zeros(0, np.int64), *self._unwritten]))
         self.before = read[self._written[read]]
         self.constants = read[~self._written[read]]

@@ -1,6 +1,6 @@
 """The compute core: products of bytes, as fast as the processor has instructions for them.
 
-A path is a set of instructions (``tile.PATHS``).  The fastest that this processor has is taken,
+A path is a set of instructions (``path.PATHS``).  The fastest that this processor has is taken,
 unless ``MAX78K_PATH`` names another; all give the same bits.
 """
 

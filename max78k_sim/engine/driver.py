@@ -22,6 +22,7 @@ from .steps import (
     JOB,
     LANES,
     MAXIMUM,
+    NUMBER,
     PIXELS,
     READ,
     SIGNED,
@@ -34,7 +35,6 @@ LEAST = arithmetic.ACTIVATION_MIN
 FRACTION_BITS, ROUND_HALF = arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
 SATURATES = 1 << 15  # a sum beyond it saturates whatever the shift to the left
 UNSHIFTED = 1 << 30  # beyond every sum
-NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
 
 
 class Row:

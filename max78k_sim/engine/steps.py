@@ -14,23 +14,10 @@ import numpy as np
 
 LANES = 16  # outputs of a vector; bytes of a map that are handled at once
 SUM_BYTES = 4  # of an accumulator, and of a 32-bit output
-SLACK = (
-    64  # bytes after a map: the last word that is read, or vector that is written, may hang over
-)
+SLACK = 64  # bytes after a map, over which the last word read, or vector written, may hang
 SIGNED = 128  # stored instead of 0 where a convolution reads what may be negative
 
-OPERATIONS = (
-    "read",
-    "write",
-    "gather",
-    "copy",
-    "maximum",
-    "average",
-    "combine",
-    "convolve",
-    "finish",
-)
-READ, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, FINISH = range(len(OPERATIONS))
+READ, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, FINISH = range(9)
 FIELDS = (
     "operation",
     "layer",  # for messages
@@ -40,9 +27,9 @@ FIELDS = (
     "flip",  # exclusive-or on every byte that is written: 128 turns x into x + 128
     "table", "count",  # indices, a table of averages, or the views of operands
     "window_rows", "window_columns", "row_stride", "column_stride",  # of pooling
-    "function",  # of operands: a row of COMBINE_FUNCTIONS
+    "function",  # of operands: a row of maps.ELTWISE
     "kernel",  # first row of the table of blocks, ``count`` of them
-    "raw", "shift", "absolute", "relu", "check",
+    "raw", "shift", "absolute", "relu",
 )  # fmt: skip
 JOB = (  # of a run: addresses and numbers
     "steps", "step_count", "tables",
@@ -52,6 +39,7 @@ JOB = (  # of a run: addresses and numbers
     "limit", "beyond", "step",  # of sums; whether one reached it; where
     "pixels", "operands", "line",  # room for addresses, and for the sums of a pixel
 )  # fmt: skip
+NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
 PIXELS = 16  # room for a tile's
 OPERANDS = 16  # of an element-wise operation, at most
 
