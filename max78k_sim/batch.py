@@ -13,7 +13,7 @@ import numpy as np
 
 from .arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from .engine import choose_path
-from .errors import InputError, NotEmulated
+from .errors import InputError
 from .linker import Compiled, Layers, Linker, signs
 from .links import Links
 from .machine import Machine, check_values
@@ -97,7 +97,7 @@ class Batch:
             these = range(first, min(first + share, count))
             layer = compiled.steps.run(arena, inputs, results, (size, compiled.size), these)
             if layer is not None:
-                raise self._overflow(layer)
+                raise compiled.layers.routines[layer].overflow()
 
         shares = range(0, count, share)
         if self.threads == 1 or len(shares) < 2:
@@ -111,18 +111,6 @@ class Batch:
             np.ascontiguousarray(whole[:, first : first + int(np.prod(shape))]).view(kind)
             for first, shape, kind in compiled.places
         ]
-
-    @property
-    def _limit(self) -> int:
-        return 1 << self.machine.device.limits.accumulator_bits - 1
-
-    def _overflow(self, layer: int) -> NotEmulated:
-        """An accumulator is too large; which, only the machine would say."""
-        return NotEmulated(
-            f"layer {layer}: an accumulator does not fit "
-            f"{self.machine.device.limits.accumulator_bits} bits; what the chip does then is not "
-            "known (Machine.run shows the sum)"
-        )
 
     def _compile(self, wanted: tuple[int, ...]) -> Compiled:
         """Steps for the registers as they are now; kept until these, or what is wanted, change."""
@@ -162,7 +150,7 @@ class Batch:
             bias + ACTIVATION_MAX * above + least * below,
             bias + ACTIVATION_MAX * below + least * above,
         )
-        return bool(most.max() < self._limit and lowest.min() >= -self._limit)
+        return bool(most.max() < routine.sum_limit and lowest.min() >= -routine.sum_limit)
 
 
 def check_images(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -255,10 +255,11 @@ class Routine:
         """Accumulators are below it, and not below its negative."""
         return 1 << self.device.limits.accumulator_bits - 1
 
-    def overflow(self, accumulator: int) -> NotEmulated:
+    def overflow(self, accumulator: int | None = None) -> NotEmulated:
         """26 bits are documented; whether silicon saturates or wraps there is not known."""
+        value = "" if accumulator is None else f" of {accumulator:,}"
         return NotEmulated(
-            f"layer {self.layer}: an accumulator of {accumulator:,} does not fit "
+            f"layer {self.layer}: an accumulator{value} does not fit "
             f"{self.device.limits.accumulator_bits} bits; what the chip does then is not known"
         )
 

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
+from ..arithmetic import ACTIVATION_MAX
 from .steps import LANES
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 SUMS = ir.VectorType(I32, LANES)
 SMALL = ir.VectorType(I8, LANES)
 # How sums become bytes: clipped to +-bound (what is beyond saturates anyway), shifted to the left,
-# ``half`` added, shifted to the right, clipped to least..127, made absolute, and flipped.
+# ``half`` added, shifted to the right, clipped from ``least`` to the largest byte, made absolute, and flipped.
 FINISHING = ("bound", "left", "half", "right", "least", "flip")
 
 
@@ -67,7 +68,7 @@ def clip(builder: ir.IRBuilder, value, least, most):
 
 def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """Sums to bytes; ``finishing``: vectors, by the names in FINISHING."""
-    bound, most = finishing["bound"], constant(SUMS, 127)
+    bound, most = finishing["bound"], constant(SUMS, ACTIVATION_MAX)
     value = clip(builder, sums, builder.sub(constant(SUMS, 0), bound), bound)
     value = builder.add(builder.shl(value, finishing["left"]), finishing["half"])
     value = builder.ashr(value, finishing["right"])
@@ -80,7 +81,7 @@ def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
 def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """``finish`` where ``left`` is 0 and ``absolute`` is false."""
     value = builder.ashr(builder.add(sums, finishing["half"]), finishing["right"])
-    value = clip(builder, value, finishing["least"], constant(SUMS, 127))
+    value = clip(builder, value, finishing["least"], constant(SUMS, ACTIVATION_MAX))
     return builder.trunc(builder.xor(value, finishing["flip"]), SMALL)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from .lanes import (
     FINISHING,
     I1,
@@ -79,7 +80,7 @@ def maximum(builder, source, row, column, rows, columns, vectors, target, flip):
     flips = splat(builder, builder.trunc(flip, I8), SMALL)
     with loop(builder, vectors) as vector:
         first = at(builder, source, vector, LANES)
-        builder.store(constant(SMALL, -128), best)
+        builder.store(constant(SMALL, ACTIVATION_MIN), best)
         with loop(builder, rows) as down, loop(builder, columns) as across:
             address = at(builder, at(builder, first, down, row), across, column)
             value, old = load_at(builder, address, SMALL), builder.load(best)
@@ -131,7 +132,12 @@ def fold(builder, sources, count, vectors, function, target, flip):
             for code, name in zip(codes, ELTWISE, strict=True):
                 result = builder.select(code, getattr(builder, name)(old, value), result)
             builder.store(result, whole)
-        result = clip(builder, builder.load(whole), constant(SUMS, -128), constant(SUMS, 127))
+        result = clip(
+            builder,
+            builder.load(whole),
+            constant(SUMS, ACTIVATION_MIN),
+            constant(SUMS, ACTIVATION_MAX),
+        )
         result = builder.xor(builder.trunc(result, SMALL), flips)
         store(builder, result, builder.add(target, offset))
 

@@ -78,7 +78,8 @@ def loaded(path: str) -> Callable[[int], None]:
 
 def cache_file(path: str) -> FilePath:
     """Where the object file of a path is kept."""
-    built_in = arithmetic.ACTIVATION_MIN, arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
+    range_of_bytes = arithmetic.ACTIVATION_MIN, arithmetic.ACTIVATION_MAX
+    built_in = *range_of_bytes, arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
     text = repr((llvmlite.__version__, host(), path, built_in)).encode()
     here = FilePath(__file__)
     text += b"".join(here.with_name(f"{name}.py").read_bytes() for name in SOURCES)
