@@ -151,12 +151,12 @@ class Evaluator:
         input channel also [sample, row, column]; ``arithmetic.q7_from_pixels`` makes them of
         pixels.  Raises InputError.
         """
-        return self.engine.run(check_images(images, self.network.input_shape))
+        return self.engine.run(images)
 
     def layers(self, images: np.ndarray, layers: Collection[str | int]) -> dict[str, np.ndarray]:
         """Outputs of some layers, by layer name: int8 or int32 [sample, channel, row, column]."""
         names = [self.network.layer(layer).name for layer in layers]
-        return self.engine.run_layers(check_images(images, self.network.input_shape), names)
+        return self.engine.run_layers(images, names)
 
     def predict(self, images: np.ndarray, pixels: bool = False) -> np.ndarray:
         """The class of each image: int64 [sample]; with ``pixels``, of each [sample, row, column].

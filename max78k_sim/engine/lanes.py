@@ -18,7 +18,8 @@ I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 SUMS = ir.VectorType(I32, LANES)
 SMALL = ir.VectorType(I8, LANES)
 # How sums become bytes: clipped to +-bound (what is beyond saturates anyway), shifted to the left,
-# ``half`` added, shifted to the right, clipped from ``least`` to the largest byte, made absolute, and flipped.
+# ``half`` added, shifted to the right, clipped from ``least`` to the largest byte, made absolute,
+# and flipped.
 FINISHING = ("bound", "left", "half", "right", "least", "flip")
 
 

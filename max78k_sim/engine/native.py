@@ -113,5 +113,9 @@ def write_checked(file: FilePath, code: bytes) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as stream:
-            stream.write(hashlib.sha256(code).digest() + code)
-        os.replace(stream.name, file)
+            try:
+                stream.write(hashlib.sha256(code).digest() + code)
+                stream.close()
+                os.replace(stream.name, file)
+            except OSError:
+                os.unlink(stream.name)
