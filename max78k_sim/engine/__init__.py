@@ -37,12 +37,14 @@ def warmup(path: str | None = None) -> list[tuple[str, float]]:
     """Compile what runs need, or load it where it was compiled before: (what, seconds)."""
     import time
 
-    start = time.perf_counter()
-    chosen = choose_path(path)
-    from .native import loaded
+    chosen, done = choose_path(path), []
+    from .native import BACKWARD, FORWARD, loaded
 
-    loaded(chosen)
-    return [(f"compute core, path {chosen}", time.perf_counter() - start)]
+    for what, name in (("compute core", FORWARD), ("gradients", BACKWARD)):
+        start = time.perf_counter()
+        loaded(chosen, name)
+        done.append((f"{what}, path {chosen}", time.perf_counter() - start))
+    return done
 
 
 def peak_int8(path: str | None = None, threads: int = 1, seconds: float = 0.2) -> float:

@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from .. import arithmetic
 from . import maps
-from .lanes import I32, I64, at, function_of, load_at, loop, own, store, variable
+from .lanes import I32, I64, Row, at, function_of, load_at, loop, own, store, variable
 from .pack import BLOCK_FIELDS
 from .path import VECTORS, Path
 from .steps import (
@@ -35,20 +35,6 @@ LEAST = arithmetic.ACTIVATION_MIN
 FRACTION_BITS, ROUND_HALF = arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
 SATURATES = 1 << 15  # a sum beyond it saturates whatever the shift to the left
 UNSHIFTED = 1 << 30  # beyond every sum
-
-
-class Row:
-    """Fields of a step or of a job, as LLVM values: ``row.name`` loads one."""
-
-    def __init__(self, builder: ir.IRBuilder, address, names: tuple[str, ...]):
-        self._builder, self._address, self._names = builder, address, names
-
-    def place(self, name: str):
-        """Its address."""
-        return self._builder.add(self._address, I64(NUMBER * self._names.index(name)))
-
-    def __getattr__(self, name: str):
-        return load_at(self._builder, self.place(name), I64)
 
 
 def finishing(builder: ir.IRBuilder, step: Row) -> dict:

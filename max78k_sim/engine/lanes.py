@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from ..arithmetic import ACTIVATION_MAX
-from .steps import LANES
+from .steps import LANES, NUMBER
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 SUMS = ir.VectorType(I32, LANES)
@@ -146,3 +146,17 @@ def function_of(module: ir.Module, name: str, build: Callable[..., None], count:
         build(builder, *function.args)
         builder.ret_void()
     return module.globals[name]
+
+
+class Row:
+    """Fields of a step or of a job, as LLVM values: ``row.name`` loads one."""
+
+    def __init__(self, builder: ir.IRBuilder, address, names: tuple[str, ...]):
+        self._builder, self._address, self._names = builder, address, names
+
+    def place(self, name: str):
+        """Its address."""
+        return self._builder.add(self._address, I64(NUMBER * self._names.index(name)))
+
+    def __getattr__(self, name: str):
+        return load_at(self._builder, self.place(name), I64)

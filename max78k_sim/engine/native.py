@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path as FilePath
 
 import llvmlite
@@ -22,7 +23,12 @@ from llvmlite import binding
 from .. import arithmetic
 from .path import PATHS
 
-SOURCES = ("driver", "lanes", "maps", "native", "pack", "path", "steps", "tile")
+FORWARD, BACKWARD = "driver", "backward"  # modules of which each has a ``module_of(path)``
+COMMON = ("lanes", "maps", "native", "path", "steps")
+SOURCES = {  # what an object file is made from
+    FORWARD: (*COMMON, FORWARD, "pack", "tile"),
+    BACKWARD: (*COMMON, BACKWARD, "pairs"),
+}
 CHECK_BYTES = 32  # of a SHA-256, before the object
 KEPT: list[binding.ExecutionEngine] = []  # or their code would be gone
 
@@ -61,14 +67,13 @@ def address_of(name: str, code: bytes, machine: binding.TargetMachine) -> int:
 
 
 @cache
-def loaded(path: str) -> Callable[[int], None]:
+def loaded(path: str, name: str = FORWARD) -> Callable[[int], None]:
     """``max78k_run`` of a path: takes the address of a job; other threads run meanwhile."""
-    machine, file = target(), cache_file(path)
+    machine, file = target(), cache_file(path, name)
     code = read_checked(file)
     if code is None:
-        from .driver import module_of
-
-        code = compiled(module_of(PATHS[path]), machine)
+        written = import_module(f".{name}", __package__)
+        code = compiled(written.module_of(PATHS[path]), machine)
         write_checked(file, code)
     return ctypes.CFUNCTYPE(None, ctypes.c_int64)(address_of("max78k_run", code, machine))
 
@@ -76,14 +81,14 @@ def loaded(path: str) -> Callable[[int], None]:
 # ---- the cache ----------------------------------------------------------------------------------
 
 
-def cache_file(path: str) -> FilePath:
-    """Where the object file of a path is kept."""
+def cache_file(path: str, name: str = FORWARD) -> FilePath:
+    """Where the object file of a module, for a path, is kept."""
     range_of_bytes = arithmetic.ACTIVATION_MIN, arithmetic.ACTIVATION_MAX
     built_in = *range_of_bytes, arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
-    text = repr((llvmlite.__version__, host(), path, built_in)).encode()
+    text = repr((llvmlite.__version__, host(), path, name, built_in)).encode()
     here = FilePath(__file__)
-    text += b"".join(here.with_name(f"{name}.py").read_bytes() for name in SOURCES)
-    return cache_folder() / f"max78k-{path}-{hashlib.sha256(text).hexdigest()[:24]}.o"
+    text += b"".join(here.with_name(f"{source}.py").read_bytes() for source in SOURCES[name])
+    return cache_folder() / f"max78k-{name}-{path}-{hashlib.sha256(text).hexdigest()[:24]}.o"
 
 
 def cache_folder() -> FilePath:

@@ -1,0 +1,321 @@
+"""Gradients of a convolution, as LLVM code: one function a path, for every shape.
+
+All are ``pairs`` products.  Of the inputs: rows are pixels of the errors, laid in a frame of
+zeros, words are pairs of their channels, columns are channels of the inputs.  Of the weights: rows
+are (channel, tap) of the inputs, laid in a frame and turned so that pixels are neighbours, words
+are pairs of pixels, columns are channels of the errors.  ``gradients`` writes jobs and tables.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from llvmlite import ir
+
+from . import maps
+from .lanes import (
+    I8,
+    I16,
+    I32,
+    I64,
+    SMALL,
+    SUMS,
+    Row,
+    at,
+    constant,
+    function_of,
+    load_at,
+    loop,
+    own,
+    store,
+    variable,
+)
+from .pairs import ROWS, VECTORS, WORD, add_scaled, build_product, keep
+from .path import Path
+from .steps import LANES, NUMBER, SUM_BYTES
+
+PACK, INPUTS, WEIGHTS, TOTALS = range(4)
+JOB = (  # addresses and numbers
+    "operation",
+    "first", "last",  # groups of samples
+    "samples", "group",  # all of them; at most so many in a group
+    # a map in its frame
+    "data", "sample",  # of all samples; bytes of one
+    "lines", "pieces", "piece",  # what is copied of a sample; 0 lines: nothing, it stays in place
+    "map", "inner", "line_step", "piece_step", "map_step",  # to where
+    "planes", "plane_step", "spots", "inputs",  # of WEIGHTS: turned; int16 pixels, channels
+    # the product
+    "rows", "row_count",  # int32: bytes from the map, or the planes; of a sample
+    "offsets", "words",
+    "blocks", "block_count",  # int64 [block, BLOCK]
+    "vectors", "vector_count",  # int64 [vector, 2]: first byte in the panel, bytes between words
+    "panel",
+    "target", "stride", "columns",
+    # what the panel is made from
+    "weights", "taps",
+    "errors", "error_rows", "error_columns", "outputs",
+    "shifts", "limit",  # int64 [sample]
+)  # fmt: skip
+BLOCK = ("width", "start", "column")  # vectors, first byte in the panel, first column
+PART = ir.VectorType(I16, LANES)
+
+
+# ---- panels -------------------------------------------------------------------------------------
+
+
+def each_vector(builder, job: Row, channels):
+    """(number, first byte in the panel, bytes between words, lanes that count) of every vector."""
+
+    def body(write) -> None:
+        with loop(builder, job.vector_count) as number:
+            place = at(builder, job.vectors, number, 2 * NUMBER)
+            first = builder.add(job.panel, load_at(builder, place, I64))
+            step = load_at(builder, builder.add(place, I64(NUMBER)), I64)
+            left = builder.sub(channels, builder.mul(number, I64(LANES)))
+            fewer = builder.icmp_signed("<", left, I64(LANES))
+            write(number, first, step, builder.select(fewer, left, I64(LANES)))
+
+    return body
+
+
+@own
+def pack_weights(builder, job):
+    """int8 [output, input, tap] to words of two outputs: [tap, output pair] of each input."""
+    job = Row(builder, job, JOB)
+    weights, taps, inputs, outputs = job.weights, job.taps, job.columns, job.outputs
+    pairs = builder.lshr(builder.add(outputs, I64(1)), I64(1))
+    output_bytes = builder.mul(inputs, taps)
+
+    def write(number, first, step, lanes):
+        start = at(builder, weights, builder.mul(number, I64(LANES)), taps)
+        with loop(builder, taps) as tap, loop(builder, pairs) as pair:
+            even = builder.mul(pair, I64(2))
+            source = builder.add(at(builder, start, even, output_bytes), tap)
+            word = builder.add(builder.mul(tap, pairs), pair)
+            target = at(builder, first, word, step)
+            odd = builder.icmp_signed("<", builder.add(even, I64(1)), outputs)
+            keep_it = builder.select(odd, I32(-1), I32(0))
+            other = builder.select(odd, output_bytes, I64(0))
+            with loop(builder, lanes) as lane:
+                place = at(builder, source, lane, taps)
+                low = builder.sext(load_at(builder, place, I8), I16)
+                high = builder.sext(load_at(builder, builder.add(place, other), I8), I32)
+                high = builder.shl(builder.and_(high, keep_it), I32(16))
+                value = builder.or_(builder.zext(low, I32), high)
+                store(builder, value, at(builder, target, lane, WORD))
+
+    each_vector(builder, job, inputs)(write)
+
+
+def part_of(builder, address, lanes, part):
+    """<16 x i16> at an address, of which only some lanes may be read; by way of a variable."""
+    with builder.if_else(builder.icmp_signed(">=", lanes, I64(LANES))) as (whole, some):
+        with whole:
+            builder.store(load_at(builder, address, PART), part)
+        with some:
+            near = builder.ptrtoint(part, I64)
+            with loop(builder, lanes) as lane:
+                value = load_at(builder, at(builder, address, lane, 2), I16)
+                store(builder, value, at(builder, near, lane, 2))
+    return builder.load(part)
+
+
+@own
+def pack_errors(builder, job, sample):
+    """int16 [row, column, output] of a sample to words of two columns, or of the last and zero."""
+    job = Row(builder, job, JOB)
+    rows, columns, outputs = job.error_rows, job.error_columns, job.outputs
+    pixel = builder.mul(outputs, I64(2))
+    line = builder.mul(columns, pixel)
+    source = at(builder, job.errors, sample, builder.mul(rows, line))
+    pairs, odd = builder.lshr(columns, I64(1)), builder.and_(columns, I64(1))
+    part = variable(builder, PART, ir.Constant(PART, None))
+
+    def write(number, first, step, lanes):
+        start, target = at(builder, source, number, 2 * LANES), variable(builder, I64, first)
+
+        def put(low, high):
+            low, high = builder.zext(low, SUMS), builder.zext(high, SUMS)
+            value = builder.or_(low, builder.shl(high, constant(SUMS, 16)))
+            place = builder.load(target)
+            store(builder, value, place)
+            builder.store(builder.add(place, step), target)
+
+        with loop(builder, rows) as row:
+            first_pixel = at(builder, start, row, line)
+            with loop(builder, pairs) as pair:
+                place = at(builder, first_pixel, builder.mul(pair, I64(2)), pixel)
+                low = part_of(builder, place, lanes, part)
+                put(low, part_of(builder, builder.add(place, pixel), lanes, part))
+            with builder.if_then(builder.trunc(odd, ir.IntType(1))):
+                place = at(builder, first_pixel, builder.mul(pairs, I64(2)), pixel)
+                put(part_of(builder, place, lanes, part), ir.Constant(PART, None))
+
+    each_vector(builder, job, outputs)(write)
+
+
+# ---- maps ---------------------------------------------------------------------------------------
+
+
+@own
+def frame(builder, job, sample, number):
+    """A sample's map to its place, the ``number``-th, in a frame that is zeros already."""
+    job = Row(builder, job, JOB)
+    source = variable(builder, I64, at(builder, job.data, sample, job.sample))
+    start = at(builder, builder.add(job.map, job.inner), number, job.map_step)
+    pieces, piece, line_step, piece_step = job.pieces, job.piece, job.line_step, job.piece_step
+    with loop(builder, job.lines) as line, loop(builder, pieces) as part:
+        target = at(builder, at(builder, start, line, line_step), part, piece_step)
+        place = builder.load(source)
+        maps.move(builder, place, target, piece, I64(0))
+        builder.store(builder.add(place, piece), source)
+
+
+@own
+def turn(builder, source, step, target, target_step):
+    """16 pixels of 16 bytes, ``step`` bytes apart, to 16 runs of 16 int16."""
+    lines = [load_at(builder, at(builder, source, I64(n), step), SMALL) for n in range(LANES)]
+    low = [n // 2 + n % 2 * LANES for n in range(LANES)]
+    orders = [
+        ir.Constant(ir.VectorType(I32, LANES), [first + n for n in low])
+        for first in (0, LANES // 2)
+    ]
+    for _ in range(4):  # each turns the eight bits of (pixel, channel) by one
+        lines = [
+            builder.shuffle_vector(lines[n], lines[n + LANES // 2], order)
+            for n in range(LANES // 2)
+            for order in orders
+        ]
+    for n, line in enumerate(lines):
+        store(builder, builder.sext(line, PART), at(builder, target, I64(n), target_step))
+
+
+@own
+def turn_map(builder, job):
+    """int8 [pixel, channel] of the map to int16 [channel, pixel]."""
+    job = Row(builder, job, JOB)
+    inputs, plane_step, source, target = job.inputs, job.plane_step, job.map, job.planes
+    vectors = builder.lshr(builder.add(inputs, I64(LANES - 1)), I64(4))
+    turns = builder.lshr(builder.add(job.spots, I64(LANES - 1)), I64(4))
+    with loop(builder, vectors) as vector, loop(builder, turns) as number:
+        spot = builder.mul(number, I64(LANES))
+        place = builder.add(at(builder, source, spot, inputs), builder.mul(vector, I64(LANES)))
+        to = at(builder, target, builder.mul(vector, I64(LANES)), plane_step)
+        turn(builder, place, inputs, at(builder, to, spot, 2), plane_step)
+
+
+# ---- products of a map --------------------------------------------------------------------------
+
+
+def multiply(builder, job: Row, base, count, target, path: Path, end) -> None:
+    """``count`` rows times all columns; ``end``: what is done with sums, and how it is called.
+
+    ``end(row, column)``: its last two operands, for a product that starts there.
+    """
+    name, operands = end
+    rows, offsets, words, panel, stride = job.rows, job.offsets, job.words, job.panel, job.stride
+    blocks = job.blocks
+    with loop(builder, job.block_count) as number:
+        block = Row(builder, at(builder, blocks, number, NUMBER * len(BLOCK)), BLOCK)
+        width, start, column = block.width, builder.add(panel, block.start), block.column
+        for vectors in range(1, VECTORS + 1):
+            size = ROWS[path.name][vectors - 1]
+            build = partial(build_product, path=path, vectors=vectors, end=name)
+            with builder.if_then(builder.icmp_signed("==", width, I64(vectors))):
+                tiles = builder.udiv(builder.add(count, I64(size - 1)), I64(size))
+                with loop(builder, tiles) as tile:
+                    row = builder.mul(tile, I64(size))
+                    place = at(builder, at(builder, target, row, stride), column, SUM_BYTES)
+                    more = operands(row, column)
+                    function = function_of(
+                        builder.module, f"{name.__name__}_{vectors}", build, 7 + len(more)
+                    )
+                    first = at(builder, rows, row, WORD)
+                    given = [base, first, offsets, words, start, place, stride, *more]
+                    builder.call(function, given)
+
+
+def build_inputs(builder, address, group, *, path: Path) -> None:
+    """Gradients of a group's inputs."""
+    job = Row(builder, address, JOB)
+    begin = builder.mul(group, job.group)
+    left = builder.sub(job.samples, begin)
+    size = builder.select(builder.icmp_signed("<", left, job.group), left, job.group)
+    stays = builder.icmp_signed("==", job.lines, I64(0))
+    with loop(builder, size) as number:
+        frame(builder, address, builder.add(begin, number), number)
+    base = builder.select(stays, at(builder, job.data, begin, job.sample), job.map)
+    each = builder.mul(job.row_count, job.stride)
+    target, count = at(builder, job.target, begin, each), builder.mul(size, job.row_count)
+    columns = job.columns
+
+    def ends(row, column):
+        return builder.sub(count, row), builder.sub(columns, column)
+
+    multiply(builder, job, base, count, target, path, (keep, ends))
+
+
+def build_weights(builder, address, sample, *, path: Path) -> None:
+    """A sample's gradients of the weights, added to the target."""
+    job = Row(builder, address, JOB)
+    frame(builder, address, sample, I64(0))
+    turn_map(builder, address)
+    pack_errors(builder, address, sample)
+    shift, limit = load_at(builder, at(builder, job.shifts, sample, NUMBER), I64), job.limit
+    ends = (add_scaled, lambda row, column: (shift, limit))
+    multiply(builder, job, job.planes, job.row_count, job.target, path, ends)
+
+
+@own
+def totals(builder, job, sample):
+    """int32 [output]: sums of a sample's errors, int16 [row, output]."""
+    job = Row(builder, job, JOB)
+    outputs, rows = job.outputs, job.error_rows
+    pixel = builder.mul(outputs, I64(2))
+    source = at(builder, job.errors, sample, builder.mul(rows, pixel))
+    target = at(builder, job.target, sample, builder.mul(outputs, I64(SUM_BYTES)))
+    whole, vectors = variable(builder, SUMS), builder.lshr(outputs, I64(4))
+    with loop(builder, vectors) as vector:
+        builder.store(constant(SUMS, 0), whole)
+        first = at(builder, source, vector, 2 * LANES)
+        with loop(builder, rows) as row:
+            part = builder.sext(load_at(builder, at(builder, first, row, pixel), PART), SUMS)
+            builder.store(builder.add(builder.load(whole), part), whole)
+        store(builder, builder.load(whole), at(builder, target, vector, SUM_BYTES * LANES))
+    alone = variable(builder, I32)
+    with loop(builder, outputs, start=builder.mul(vectors, I64(LANES))) as output:
+        builder.store(I32(0), alone)
+        first = at(builder, source, output, 2)
+        with loop(builder, rows) as row:
+            part = builder.sext(load_at(builder, at(builder, first, row, pixel), I16), I32)
+            builder.store(builder.add(builder.load(alone), part), alone)
+        store(builder, builder.load(alone), at(builder, target, output, SUM_BYTES))
+
+
+# ---- jobs ---------------------------------------------------------------------------------------
+
+
+def build_run(builder, address, *, path: Path) -> None:
+    """A job: its operation on all groups of samples from ``first`` up to ``last``."""
+    job = Row(builder, address, JOB)
+    operation, first, last = job.operation, job.first, job.last
+
+    def case(number: int):
+        return builder.if_then(builder.icmp_signed("==", operation, I64(number)))
+
+    with case(PACK):
+        pack_weights(builder, address)
+    for number, build in ((INPUTS, build_inputs), (WEIGHTS, build_weights)):
+        with case(number), loop(builder, last, start=first) as group:
+            code = partial(build, path=path)
+            function = function_of(builder.module, build.__name__, code, 2)
+            builder.call(function, [address, group])
+    with case(TOTALS), loop(builder, last, start=first) as sample:
+        totals(builder, address, sample)
+
+
+def module_of(path: Path) -> ir.Module:
+    """All of it: ``max78k_run(address of a job)``."""
+    module = ir.Module(f"max78k_backward_{path.name}")
+    function_of(module, "run", partial(build_run, path=path), 1)
+    return module
