@@ -34,7 +34,9 @@ from .pairs import ROWS, VECTORS, WORD, add_scaled, build_product, keep
 from .path import Path
 from .steps import LANES, NUMBER, SUM_BYTES
 
-PACK, INPUTS, WEIGHTS, TOTALS = range(4)
+INPUTS, WEIGHTS, BIASES = range(3)
+LARGEST_SHIFT = 31
+INPUT_OF_BIAS = 128  # a bias is the weight of it
 JOB = (  # addresses and numbers
     "operation",
     "first", "last",  # groups of samples
@@ -48,7 +50,7 @@ JOB = (  # addresses and numbers
     "rows", "row_count",  # int32: bytes from the map, or the planes; of a sample
     "offsets", "words",
     "blocks", "block_count",  # int64 [block, BLOCK]
-    "vectors", "vector_count",  # int64 [vector, 2]: first byte in the panel, bytes between words
+    "vectors",  # int64 [vector, 2]: first byte in the panel, bytes between words
     "panel",
     "target", "stride", "columns",
     # what the panel is made from
@@ -63,19 +65,21 @@ PART = ir.VectorType(I16, LANES)
 # ---- panels -------------------------------------------------------------------------------------
 
 
-def each_vector(builder, job: Row, channels):
-    """(number, first byte in the panel, bytes between words, lanes that count) of every vector."""
+def each_vector(builder, channels, write) -> None:
+    """``write(number, its first channel, lanes that count)`` for every vector of channels."""
+    count = builder.lshr(builder.add(channels, I64(LANES - 1)), I64(4))
+    with loop(builder, count) as number:
+        first = builder.mul(number, I64(LANES))
+        left = builder.sub(channels, first)
+        fewer = builder.icmp_signed("<", left, I64(LANES))
+        write(number, first, builder.select(fewer, left, I64(LANES)))
 
-    def body(write) -> None:
-        with loop(builder, job.vector_count) as number:
-            place = at(builder, job.vectors, number, 2 * NUMBER)
-            first = builder.add(job.panel, load_at(builder, place, I64))
-            step = load_at(builder, builder.add(place, I64(NUMBER)), I64)
-            left = builder.sub(channels, builder.mul(number, I64(LANES)))
-            fewer = builder.icmp_signed("<", left, I64(LANES))
-            write(number, first, step, builder.select(fewer, left, I64(LANES)))
 
-    return body
+def column_of(builder, job: Row, number):
+    """(first byte in the panel, bytes between words) of a vector."""
+    place = at(builder, job.vectors, number, 2 * NUMBER)
+    step = load_at(builder, builder.add(place, I64(NUMBER)), I64)
+    return builder.add(job.panel, load_at(builder, place, I64)), step
 
 
 @own
@@ -86,13 +90,14 @@ def pack_weights(builder, job):
     pairs = builder.lshr(builder.add(outputs, I64(1)), I64(1))
     output_bytes = builder.mul(inputs, taps)
 
-    def write(number, first, step, lanes):
-        start = at(builder, weights, builder.mul(number, I64(LANES)), taps)
+    def write(number, first, lanes):
+        start = at(builder, weights, first, taps)
+        panel, step = column_of(builder, job, number)
         with loop(builder, taps) as tap, loop(builder, pairs) as pair:
             even = builder.mul(pair, I64(2))
             source = builder.add(at(builder, start, even, output_bytes), tap)
             word = builder.add(builder.mul(tap, pairs), pair)
-            target = at(builder, first, word, step)
+            target = at(builder, panel, word, step)
             odd = builder.icmp_signed("<", builder.add(even, I64(1)), outputs)
             keep_it = builder.select(odd, I32(-1), I32(0))
             other = builder.select(odd, output_bytes, I64(0))
@@ -104,7 +109,7 @@ def pack_weights(builder, job):
                 value = builder.or_(builder.zext(low, I32), high)
                 store(builder, value, at(builder, target, lane, WORD))
 
-    each_vector(builder, job, inputs)(write)
+    each_vector(builder, inputs, write)
 
 
 def part_of(builder, address, lanes, part):
@@ -131,8 +136,9 @@ def pack_errors(builder, job, sample):
     pairs, odd = builder.lshr(columns, I64(1)), builder.and_(columns, I64(1))
     part = variable(builder, PART, ir.Constant(PART, None))
 
-    def write(number, first, step, lanes):
-        start, target = at(builder, source, number, 2 * LANES), variable(builder, I64, first)
+    def write(number, first, lanes):
+        panel, step = column_of(builder, job, number)
+        start, target = at(builder, source, first, 2), variable(builder, I64, panel)
 
         def put(low, high):
             low, high = builder.zext(low, SUMS), builder.zext(high, SUMS)
@@ -151,7 +157,7 @@ def pack_errors(builder, job, sample):
                 place = at(builder, first_pixel, builder.mul(pairs, I64(2)), pixel)
                 put(part_of(builder, place, lanes, part), ir.Constant(PART, None))
 
-    each_vector(builder, job, outputs)(write)
+    each_vector(builder, outputs, write)
 
 
 # ---- maps ---------------------------------------------------------------------------------------
@@ -192,16 +198,23 @@ def turn(builder, source, step, target, target_step):
 
 @own
 def turn_map(builder, job):
-    """int8 [pixel, channel] of the map to int16 [channel, pixel]."""
+    """int8 [pixel, channel] of the map to int16 [channel, pixel]; one pixel is only widened."""
     job = Row(builder, job, JOB)
     inputs, plane_step, source, target = job.inputs, job.plane_step, job.map, job.planes
-    vectors = builder.lshr(builder.add(inputs, I64(LANES - 1)), I64(4))
     turns = builder.lshr(builder.add(job.spots, I64(LANES - 1)), I64(4))
-    with loop(builder, vectors) as vector, loop(builder, turns) as number:
-        spot = builder.mul(number, I64(LANES))
-        place = builder.add(at(builder, source, spot, inputs), builder.mul(vector, I64(LANES)))
-        to = at(builder, target, builder.mul(vector, I64(LANES)), plane_step)
-        turn(builder, place, inputs, at(builder, to, spot, 2), plane_step)
+    alone = builder.icmp_signed("==", job.spots, I64(1))
+
+    def write(number, first, lanes):
+        place, to = builder.add(source, first), at(builder, target, first, plane_step)
+        with builder.if_else(alone) as (one, more):
+            with one:
+                store(builder, builder.sext(load_at(builder, place, SMALL), PART), to)
+            with more, loop(builder, turns) as part:
+                spot = builder.mul(part, I64(LANES))
+                at_spot = at(builder, place, spot, inputs)
+                turn(builder, at_spot, inputs, at(builder, to, spot, 2), plane_step)
+
+    each_vector(builder, inputs, write)
 
 
 # ---- products of a map --------------------------------------------------------------------------
@@ -267,29 +280,31 @@ def build_weights(builder, address, sample, *, path: Path) -> None:
 
 
 @own
-def totals(builder, job, sample):
-    """int32 [output]: sums of a sample's errors, int16 [row, output]."""
+def add_biases(builder, job, sample):
+    """A sample's gradients of biases, added to the target: of weights whose input is 128.
+
+    That is a shift, so that sums of errors are enough.
+    """
     job = Row(builder, job, JOB)
-    outputs, rows = job.outputs, job.error_rows
+    outputs, rows, limit = job.outputs, job.error_rows, job.limit
     pixel = builder.mul(outputs, I64(2))
     source = at(builder, job.errors, sample, builder.mul(rows, pixel))
-    target = at(builder, job.target, sample, builder.mul(outputs, I64(SUM_BYTES)))
-    whole, vectors = variable(builder, SUMS), builder.lshr(outputs, I64(4))
-    with loop(builder, vectors) as vector:
-        builder.store(constant(SUMS, 0), whole)
-        first = at(builder, source, vector, 2 * LANES)
+    shift = load_at(builder, at(builder, job.shifts, sample, NUMBER), I64)
+    shift = builder.sub(shift, I64(INPUT_OF_BIAS.bit_length() - 1))
+    least = I64(-LARGEST_SHIFT)  # all but 0 are beyond any limit then
+    shift = builder.select(builder.icmp_signed("<", shift, least), least, shift)
+    total, part = variable(builder, SUMS), variable(builder, PART, ir.Constant(PART, None))
+
+    def write(number, first, lanes):
+        builder.store(constant(SUMS, 0), total)
         with loop(builder, rows) as row:
-            part = builder.sext(load_at(builder, at(builder, first, row, pixel), PART), SUMS)
-            builder.store(builder.add(builder.load(whole), part), whole)
-        store(builder, builder.load(whole), at(builder, target, vector, SUM_BYTES * LANES))
-    alone = variable(builder, I32)
-    with loop(builder, outputs, start=builder.mul(vectors, I64(LANES))) as output:
-        builder.store(I32(0), alone)
-        first = at(builder, source, output, 2)
-        with loop(builder, rows) as row:
-            part = builder.sext(load_at(builder, at(builder, first, row, pixel), I16), I32)
-            builder.store(builder.add(builder.load(alone), part), alone)
-        store(builder, builder.load(alone), at(builder, target, output, SUM_BYTES))
+            place = at(builder, at(builder, source, first, 2), row, pixel)
+            value = builder.sext(part_of(builder, place, lanes, part), SUMS)
+            builder.store(builder.add(builder.load(total), value), total)
+        place = at(builder, job.target, first, SUM_BYTES)
+        add_scaled(builder, [[builder.load(total)]], place, I64(0), shift, limit)
+
+    each_vector(builder, outputs, write)
 
 
 # ---- jobs ---------------------------------------------------------------------------------------
@@ -303,15 +318,15 @@ def build_run(builder, address, *, path: Path) -> None:
     def case(number: int):
         return builder.if_then(builder.icmp_signed("==", operation, I64(number)))
 
-    with case(PACK):
+    with case(INPUTS):
         pack_weights(builder, address)
     for number, build in ((INPUTS, build_inputs), (WEIGHTS, build_weights)):
         with case(number), loop(builder, last, start=first) as group:
             code = partial(build, path=path)
             function = function_of(builder.module, build.__name__, code, 2)
             builder.call(function, [address, group])
-    with case(TOTALS), loop(builder, last, start=first) as sample:
-        totals(builder, address, sample)
+    with case(BIASES), loop(builder, last, start=first) as sample:
+        add_biases(builder, address, sample)
 
 
 def module_of(path: Path) -> ir.Module:

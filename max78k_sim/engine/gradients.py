@@ -7,15 +7,16 @@ number of threads.  ``backward`` has the code; here are its jobs, and the tables
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
 import numpy as np
 
 from . import choose_path
-from .backward import INPUTS, JOB, PACK, TOTALS, WEIGHTS
+from .backward import BIASES, INPUTS, JOB, LARGEST_SHIFT, WEIGHTS
 from .native import BACKWARD, loaded
 from .pairs import ROWS, VECTOR_BYTES, VECTORS, WORD
 from .steps import LANES, SLACK, SUM_BYTES
@@ -24,18 +25,60 @@ Pair = tuple[int, int]  # of rows, of columns
 PAIR_BYTES = 2  # of an int16
 PIXELS = 256  # of a group of samples, about: tiles of a product are then nearly full
 LARGEST_TILE = max(max(rows) for rows in ROWS.values())
-LARGEST_SHIFT = 31
-INPUT_OF_BIAS = 128  # a bias is the weight of it
-PLANS = 256  # shapes whose tables are kept
+PLACE = {name: number for number, name in enumerate(JOB)}
+PLANS = 64  # shapes whose tables are kept, and their work
+LINE = 64  # bytes of the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A job, and memory for it."""
+
+    job: np.ndarray  # int64 [JOB]
+    place: int  # address of the job
+    memory: dict[str, np.ndarray]  # uint8, by the field with its address; zeros at first
+
+    def run(self, code: Callable[[int], None], arrays: dict[str, np.ndarray], **numbers: int):
+        """Run the job after some of its fields became addresses of arrays, and others numbers."""
+        for name, array in arrays.items():
+            self.job[PLACE[name]] = array.ctypes.data
+        for name, number in numbers.items():
+            self.job[PLACE[name]] = number
+        code(self.place)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What depends on shapes only: fields of a job, tables that it points to, bytes of work."""
+    """What depends on shapes only.  Work is kept: new memory costs as much as a small product."""
 
-    fields: dict[str, int]
-    tables: tuple[np.ndarray, ...]  # int32 or int64; fields have their addresses
-    work: dict[str, int]  # bytes, of memory that starts as zeros, by the field with its address
+    fields: dict[str, int]  # of a job
+    tables: dict[str, np.ndarray]  # int32 or int64, by the field with their address
+    memory: dict[str, int]  # bytes
+    spare: list[Work] = field(default_factory=list)
+
+    @contextmanager
+    def work(self) -> Iterator[Work]:
+        """Work that nobody else has now."""
+        try:
+            work = self.spare.pop()
+        except IndexError:
+            work = self.new_work()
+        yield work
+        self.spare.append(work)
+
+    def new_work(self) -> Work:
+        """Work that starts as zeros."""
+        memory = {name: zeros(size) for name, size in self.memory.items()}
+        fields = {name: array.ctypes.data for name, array in (self.tables | memory).items()}
+        job = np.array([(self.fields | fields).get(name, 0) for name in JOB], np.int64)
+        return Work(job, job.ctypes.data, memory)
+
+
+def zeros(size: int) -> np.ndarray:
+    """uint8 [size], at the start of a line of the cache."""
+    array = np.zeros(size + LINE, np.uint8)
+    start = -array.ctypes.data % LINE
+    return array[start : start + size]
 
 
 def input_gradients(
@@ -53,25 +96,15 @@ def input_gradients(
     """
     errors, weights = exactly(errors, np.int16), exactly(weights, np.int8)
     plan = plan_of_inputs(errors.shape, weights.shape, padding, dilation)
-    samples, inputs = len(errors), weights.shape[1]
-    size = [
-        n + d * (k - 1) - 2 * p
-        for n, d, k, p in zip(errors.shape[1:3], dilation, weights.shape[2:], padding, strict=True)
-    ]
-    gradients = np.empty((samples, *size, inputs), np.int32)
-    panel = np.zeros(plan.work["panel"], np.uint8)
-    run, fields = loaded(choose_path(path), BACKWARD), {
-        **plan.fields,
-        "data": errors.ctypes.data,
-        "weights": weights.ctypes.data,
-        "panel": panel.ctypes.data,
-        "target": gradients.ctypes.data,
-    }  # fmt: skip
-    execute(run, fields | {"operation": PACK})
+    samples, rows, columns, _ = errors.shape
+    code = loaded(choose_path(path), BACKWARD)
+    size = sizes((rows, columns), weights.shape[2:], padding, dilation)
+    gradients = np.empty((samples, *size, weights.shape[1]), np.int32)
+    arrays = {"data": errors, "weights": weights, "target": gradients}
 
     def part(first: int, last: int) -> None:
-        work = np.zeros(plan.work["map"], np.uint8)
-        execute(run, fields | {"first": first, "last": last, "map": work.ctypes.data})
+        with plan.work() as work:
+            work.run(code, arrays, first=first, last=last)
 
     each_part(part, -(-samples // plan.fields["group"]), threads)
     return gradients
@@ -97,50 +130,38 @@ def weight_gradients(
     errors, inputs = exactly(errors, np.int16), exactly(inputs, np.int8)
     shifts = checked(shifts)
     plan = plan_of_weights(errors.shape, inputs.shape, kernel, padding, dilation)
-    run, fields = loaded(choose_path(path), BACKWARD), {
-        **plan.fields,
-        "data": inputs.ctypes.data,
-        "errors": errors.ctypes.data,
-        "shifts": shifts.ctypes.data,
-        "limit": limit,
-    }  # fmt: skip
+    code = loaded(choose_path(path), BACKWARD)
+    arrays = {"data": inputs, "errors": errors, "shifts": shifts}
+    shape = errors.shape[3], inputs.shape[3], *kernel
+    columns, count = plan.fields["stride"] // SUM_BYTES, plan.fields["row_count"]
 
     def part(first: int, last: int) -> np.ndarray:
-        work = {name: np.zeros(size, np.uint8) for name, size in plan.work.items()}
-        places = {name: array.ctypes.data for name, array in work.items()}
-        execute(run, fields | places | {"first": first, "last": last})
-        return work["target"].view(np.int32)
+        with plan.work() as work:
+            total = work.memory["target"]
+            total[:] = 0
+            work.run(code, arrays, first=first, last=last, limit=limit)
+            sums = total.view(np.int32).reshape(-1, columns)[:count, : shape[0]]
+            return np.array(sums.T, order="C")
 
-    results = each_part(part, len(errors), threads)
-    total = results[0]
-    for other in results[1:]:
-        total += other
-    columns = plan.fields["stride"] // SUM_BYTES
-    count, channels = plan.fields["row_count"], errors.shape[3]
-    sums = total.reshape(-1, columns)[:count, :channels]
-    return np.ascontiguousarray(sums.T).reshape(channels, inputs.shape[3], *kernel)
+    return added(each_part(part, len(errors), threads)).reshape(shape)
 
 
 def bias_gradients(
-    errors: np.ndarray, shifts: np.ndarray, limit: int, path: str | None = None
+    errors: np.ndarray, shifts: np.ndarray, limit: int, threads: int = 1, path: str | None = None
 ) -> np.ndarray:
     """Gradients of biases, int32 [out]: those of a weight whose input is 128 everywhere."""
     errors, shifts = exactly(errors, np.int16), checked(shifts)
-    samples, rows, columns, outputs = errors.shape
-    sums = np.empty((samples, outputs), np.int32)
-    fields = {
-        "operation": TOTALS,
-        "last": samples,
-        "errors": errors.ctypes.data,
-        "error_rows": rows * columns,
-        "outputs": outputs,
-        "target": sums.ctypes.data,
-    }
-    execute(loaded(choose_path(path), BACKWARD), fields)
-    right = np.maximum(shifts, 0)[:, None]
-    scaled = (INPUT_OF_BIAS * sums.astype(np.int64)) << np.maximum(-shifts, 0)[:, None].clip(0, 31)
-    scaled = (scaled + ((1 << right) >> 1)) >> right
-    return np.clip(scaled, -limit, limit).sum(axis=0).astype(np.int32)
+    plan, code = plan_of_biases(errors.shape), loaded(choose_path(path), BACKWARD)
+    arrays = {"errors": errors, "shifts": shifts}
+
+    def part(first: int, last: int) -> np.ndarray:
+        with plan.work() as work:
+            total = work.memory["target"]
+            total[:] = 0
+            work.run(code, arrays, first=first, last=last, limit=limit)
+            return total.view(np.int32)[: errors.shape[3]].copy()
+
+    return added(each_part(part, len(errors), threads))
 
 
 # ---- jobs ---------------------------------------------------------------------------------------
@@ -154,15 +175,17 @@ def exactly(array: np.ndarray, kind: type) -> np.ndarray:
 def checked(shifts: np.ndarray) -> np.ndarray:
     """int64; ValueError where a shift is not one of 32 bits."""
     shifts = exactly(shifts, np.int64)
-    if (abs(shifts) > LARGEST_SHIFT).any():
+    values = shifts.tolist()
+    if values and (min(values) < -LARGEST_SHIFT or max(values) > LARGEST_SHIFT):
         raise ValueError(f"shifts go from -{LARGEST_SHIFT} to {LARGEST_SHIFT}, not {shifts}")
     return shifts
 
 
-def execute(run: Callable[[int], None], fields: dict[str, int]) -> None:
-    """Run one job."""
-    job = np.array([fields.get(name, 0) for name in JOB], np.int64)
-    run(job.ctypes.data)
+def added(parts: list[np.ndarray]) -> np.ndarray:
+    """The sum, in the first."""
+    for other in parts[1:]:
+        parts[0] += other
+    return parts[0]
 
 
 def each_part(part: Callable, count: int, threads: int) -> list:
@@ -191,7 +214,7 @@ def plan_of_inputs(errors: tuple, weights: tuple, padding: Pair, dilation: Pair)
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     border = [max(0, r - p) for r, p in zip(reach, padding, strict=True)]  # of zeros
     skipped = [max(0, p - r) for r, p in zip(reach, padding, strict=True)]  # pixels of errors
-    rows, columns = (n + r - 2 * p for n, r, p in zip(size, reach, padding, strict=True))
+    rows, columns = sizes((size[0], size[1]), (kernel[0], kernel[1]), padding, dilation)
     pairs = -(-outputs // 2)
     pixel = 2 * PAIR_BYTES * pairs
     line = (size[1] + 2 * border[1]) * pixel
@@ -202,9 +225,11 @@ def plan_of_inputs(errors: tuple, weights: tuple, padding: Pair, dilation: Pair)
     start += skipped[0] * line + skipped[1] * pixel
     taps = [(k, -d * step) for k, d, step in zip(kernel, dilation, (line, pixel), strict=True)]
     offsets = grid(*taps, (pairs, WORD)) + reach[0] * line + reach[1] * pixel
-    fields, tables, panel = product(start, offsets, inputs)
-    fields |= {
+    tables, panel = product(start, offsets, inputs)
+    fields = {
         "operation": INPUTS,
+        "words": offsets.size,
+        "block_count": len(tables["blocks"]),
         "samples": samples,
         "group": group,
         "sample": size[0] * size[1] * outputs * PAIR_BYTES,
@@ -236,13 +261,16 @@ def plan_of_weights(
     rows, columns = size if size[1] != wide else (1, size[0] * size[1])  # one run where it can be
     # A plane is an odd number of 64 bytes, so that planes do not meet in the processor's cache.
     plane = VECTOR_BYTES * (-(-(spots + 2) * PAIR_BYTES // VECTOR_BYTES) | 1)
+    plane = plane if spots > 1 else PAIR_BYTES
     steps = [d * step * PAIR_BYTES for d, step in zip(dilation, (wide, 1), strict=True)]
     start = grid((channels, plane), *zip(kernel, steps, strict=True))
     offsets = grid((rows, wide * PAIR_BYTES), (-(-columns // 2), WORD))
-    fields, tables, panel = product(start, offsets, outputs)
-    vectors = fields["vector_count"]
-    fields |= {
+    tables, panel = product(start, offsets, outputs)
+    stride = len(tables["vectors"]) * LANES * SUM_BYTES
+    fields = {
         "operation": WEIGHTS,
+        "words": offsets.size,
+        "block_count": len(tables["blocks"]),
         "sample": outer[0] * outer[1] * channels,
         "lines": outer[0],
         "pieces": 1,
@@ -254,18 +282,39 @@ def plan_of_weights(
         "inputs": channels,
         "row_count": start.size,
         "columns": outputs,
-        "stride": vectors * LANES * SUM_BYTES,
+        "stride": stride,
         "error_rows": rows,
         "error_columns": columns,
         "outputs": outputs,
     }
-    work = {
+    memory = {
         "panel": panel,
         "map": (spots + LANES) * channels + SLACK,
-        "planes": -(-channels // LANES) * LANES * plane + SLACK,
-        "target": (start.size + LARGEST_TILE) * fields["stride"],
+        "planes": vectors_of(channels) * LANES * plane + SLACK,
+        "target": (start.size + LARGEST_TILE) * stride,
     }
-    return Plan(fields, tables, work)
+    return Plan(fields, tables, memory)
+
+
+@lru_cache(PLANS)
+def plan_of_biases(errors: tuple) -> Plan:
+    """Gradients of biases, from the shape of errors."""
+    _, rows, columns, outputs = errors
+    fields = {"operation": BIASES, "error_rows": rows * columns, "outputs": outputs}
+    return Plan(fields, {}, {"target": vectors_of(outputs) * LANES * SUM_BYTES})
+
+
+def sizes(size: Pair, kernel: Pair, padding: Pair, dilation: Pair) -> list[int]:
+    """Rows and columns of the inputs, from those of the errors."""
+    return [
+        n + d * (k - 1) - 2 * p
+        for n, d, k, p in zip(size, dilation, kernel, padding, strict=True)
+    ]  # fmt: skip
+
+
+def vectors_of(channels: int) -> int:
+    """As many as hold them."""
+    return -(-channels // LANES)
 
 
 def grid(*axes: Pair) -> np.ndarray:
@@ -278,9 +327,9 @@ def grid(*axes: Pair) -> np.ndarray:
 
 def product(
     rows: np.ndarray, offsets: np.ndarray, columns: int
-) -> tuple[dict[str, int], tuple[np.ndarray, ...], int]:
-    """(fields of a job, the tables that they point to, bytes of the panel)."""
-    vectors = -(-columns // LANES)
+) -> tuple[dict[str, np.ndarray], int]:
+    """(tables, by the fields of a job that have their addresses; bytes of the panel)."""
+    vectors = vectors_of(columns)
     three = vectors % 2 and vectors >= VECTORS
     widths = [VECTORS] * three + [2] * ((vectors - VECTORS * three) // 2)
     widths += [1] * (vectors - sum(widths))
@@ -297,6 +346,4 @@ def product(
         "blocks": np.array(blocks, np.int64),
         "vectors": np.array(places, np.int64),
     }
-    fields = {name: table.ctypes.data for name, table in tables.items()}
-    fields |= {"words": offsets.size, "block_count": len(widths), "vector_count": vectors}
-    return fields, tuple(tables.values()), vectors * offsets.size * VECTOR_BYTES
+    return tables, vectors * offsets.size * VECTOR_BYTES

@@ -117,7 +117,7 @@ def check(tensors, padding, dilation, path, threads=1):
     assert result.dtype == np.int32 and result.flags.c_contiguous
     np.testing.assert_array_equal(result, slow_weight_gradients(errors, *operands))
     sums = 128 * errors.sum(axis=(1, 2), dtype=np.int64)
-    result = gradients.bias_gradients(errors, shifts, limit, path)
+    result = gradients.bias_gradients(errors, shifts, limit, threads, path)
     assert result.dtype == np.int32
     np.testing.assert_array_equal(result, scaled(sums, shifts, limit))
 
@@ -205,7 +205,7 @@ def test_every_shift_rounds_half_up_and_saturates(path, limit):
         result = gradients.weight_gradients(errors, *operands, path=path)
         np.testing.assert_array_equal(result, slow_weight_gradients(errors, *operands))
         sums = 128 * errors.sum(axis=(1, 2), dtype=np.int64)
-        result = gradients.bias_gradients(errors, [shift], limit, path)
+        result = gradients.bias_gradients(errors, [shift], limit, path=path)
         np.testing.assert_array_equal(result, scaled(sums, [shift], limit))
 
 
