@@ -44,6 +44,7 @@ ROWS = {  # of a product, by its number of vectors: as many as registers hold
     "avx2": (4, 2, 2),
     "portable": (4, 2, 2),
 }
+ORDERED = ("avx512-vnni", "avx512")  # whose vectors are one register each
 
 # ---- multiply(builder, words <32 x i16>, factors <32 x i16>) -> <16 x i32>, one a path ----------
 
@@ -112,7 +113,19 @@ def build_product(
             for total, factor in zip(line, factors, strict=True):
                 part = MULTIPLY[path.name](builder, word, factor)
                 builder.store(builder.add(builder.load(total), part), total)
+            if path.name in ORDERED:
+                for total in line:
+                    builder.store(ordered(builder, builder.load(total)), total)
     end(builder, [[builder.load(total) for total in line] for line in sums], target, stride, *more)
+
+
+def ordered(builder, total):
+    """A sum as it is: what is loaded after it in the text stays after it in the code.
+
+    LLVM would load the words of all rows first, and then lack registers for the sums.
+    """
+    kind = ir.FunctionType(SUMS, [SUMS])
+    return builder.asm(kind, "", "=v,0,~{memory}", [total], side_effect=True)
 
 
 def place_of(builder, target, stride, row: int, vector: int):
