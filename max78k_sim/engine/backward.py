@@ -45,13 +45,14 @@ JOB = (  # addresses and numbers
     "data", "sample",  # of all samples; bytes of one
     "lines", "pieces", "piece",  # what is copied of a sample; 0 lines: nothing, it stays in place
     "map", "inner", "line_step", "piece_step", "map_step",  # to where
-    "planes", "plane_step", "spots", "inputs",  # of WEIGHTS: turned; int16 pixels, channels
+    "planes", "planes_step",  # of WEIGHTS: where maps are turned; bytes of one
+    "plane_step", "spots", "inputs",  # bytes of a channel; pixels, channels
     # the product
     "rows", "row_count",  # int32: bytes from the map, or the planes; of a sample
     "offsets", "words",
     "blocks", "block_count",  # int64 [block, BLOCK]
     "vectors",  # int64 [vector, 2]: first byte in the panel, bytes between words
-    "panel",
+    "panel", "panel_step",  # bytes of one
     "target", "stride", "columns",
     # what the panel is made from
     "weights", "taps",
@@ -78,8 +79,7 @@ def each_vector(builder, channels, write) -> None:
 def column_of(builder, job: Row, number):
     """(first byte in the panel, bytes between words) of a vector."""
     place = at(builder, job.vectors, number, 2 * NUMBER)
-    step = load_at(builder, builder.add(place, I64(NUMBER)), I64)
-    return builder.add(job.panel, load_at(builder, place, I64)), step
+    return load_at(builder, place, I64), load_at(builder, builder.add(place, I64(NUMBER)), I64)
 
 
 @own
@@ -87,17 +87,18 @@ def pack_weights(builder, job):
     """int8 [output, input, tap] to words of two outputs: [tap, output pair] of each input."""
     job = Row(builder, job, JOB)
     weights, taps, inputs, outputs = job.weights, job.taps, job.columns, job.outputs
+    panel = job.panel
     pairs = builder.lshr(builder.add(outputs, I64(1)), I64(1))
     output_bytes = builder.mul(inputs, taps)
 
     def write(number, first, lanes):
         start = at(builder, weights, first, taps)
-        panel, step = column_of(builder, job, number)
+        place_in_panel, step = column_of(builder, job, number)
         with loop(builder, taps) as tap, loop(builder, pairs) as pair:
             even = builder.mul(pair, I64(2))
             source = builder.add(at(builder, start, even, output_bytes), tap)
             word = builder.add(builder.mul(tap, pairs), pair)
-            target = at(builder, panel, word, step)
+            target = at(builder, builder.add(panel, place_in_panel), word, step)
             odd = builder.icmp_signed("<", builder.add(even, I64(1)), outputs)
             keep_it = builder.select(odd, I32(-1), I32(0))
             other = builder.select(odd, output_bytes, I64(0))
@@ -112,33 +113,48 @@ def pack_weights(builder, job):
     each_vector(builder, inputs, write)
 
 
-def part_of(builder, address, lanes, part):
-    """<16 x i16> at an address, of which only some lanes may be read; by way of a variable."""
-    with builder.if_else(builder.icmp_signed(">=", lanes, I64(LANES))) as (whole, some):
-        with whole:
-            builder.store(load_at(builder, address, PART), part)
-        with some:
-            near = builder.ptrtoint(part, I64)
-            with loop(builder, lanes) as lane:
-                value = load_at(builder, at(builder, address, lane, 2), I16)
-                store(builder, value, at(builder, near, lane, 2))
-    return builder.load(part)
+class Errors:
+    """The errors of a sample, int16 [pixel, output]."""
+
+    def __init__(self, builder, job: Row, sample):
+        rows = builder.mul(job.error_rows, job.error_columns)
+        self.pixel = builder.mul(job.outputs, I64(2))  # bytes
+        size = builder.mul(rows, self.pixel)
+        self.start = at(builder, job.errors, sample, size)
+        end = at(builder, job.errors, job.samples, size)
+        self.last = builder.sub(end, I64(2 * LANES))  # where a vector can still be read
+        self.part = variable(builder, PART, ir.Constant(PART, None))
+
+    def load(self, builder, address, lanes):
+        """<16 x i16>, of which only some lanes count."""
+        whole = builder.or_(
+            builder.icmp_signed(">=", lanes, I64(LANES)),
+            builder.icmp_signed("<=", address, self.last),
+        )
+        with builder.if_else(whole) as (at_once, one_by_one):
+            with at_once:
+                builder.store(load_at(builder, address, PART), self.part)
+            with one_by_one:
+                near = builder.ptrtoint(self.part, I64)
+                with loop(builder, lanes) as lane:
+                    value = load_at(builder, at(builder, address, lane, 2), I16)
+                    store(builder, value, at(builder, near, lane, 2))
+        return builder.load(self.part)
 
 
 @own
-def pack_errors(builder, job, sample):
+def pack_errors(builder, job, sample, panel):
     """int16 [row, column, output] of a sample to words of two columns, or of the last and zero."""
     job = Row(builder, job, JOB)
-    rows, columns, outputs = job.error_rows, job.error_columns, job.outputs
-    pixel = builder.mul(outputs, I64(2))
+    rows, columns, errors = job.error_rows, job.error_columns, Errors(builder, job, sample)
+    pixel, nothing = errors.pixel, ir.Constant(PART, None)
     line = builder.mul(columns, pixel)
-    source = at(builder, job.errors, sample, builder.mul(rows, line))
     pairs, odd = builder.lshr(columns, I64(1)), builder.and_(columns, I64(1))
-    part = variable(builder, PART, ir.Constant(PART, None))
 
     def write(number, first, lanes):
-        panel, step = column_of(builder, job, number)
-        start, target = at(builder, source, first, 2), variable(builder, I64, panel)
+        start, step = column_of(builder, job, number)
+        target = variable(builder, I64)
+        builder.store(builder.add(panel, start), target)
 
         def put(low, high):
             low, high = builder.zext(low, SUMS), builder.zext(high, SUMS)
@@ -148,16 +164,16 @@ def pack_errors(builder, job, sample):
             builder.store(builder.add(place, step), target)
 
         with loop(builder, rows) as row:
-            first_pixel = at(builder, start, row, line)
+            first_pixel = at(builder, at(builder, errors.start, first, 2), row, line)
             with loop(builder, pairs) as pair:
                 place = at(builder, first_pixel, builder.mul(pair, I64(2)), pixel)
-                low = part_of(builder, place, lanes, part)
-                put(low, part_of(builder, builder.add(place, pixel), lanes, part))
+                low = errors.load(builder, place, lanes)
+                put(low, errors.load(builder, builder.add(place, pixel), lanes))
             with builder.if_then(builder.trunc(odd, ir.IntType(1))):
                 place = at(builder, first_pixel, builder.mul(pairs, I64(2)), pixel)
-                put(part_of(builder, place, lanes, part), ir.Constant(PART, None))
+                put(errors.load(builder, place, lanes), nothing)
 
-    each_vector(builder, outputs, write)
+    each_vector(builder, job.outputs, write)
 
 
 # ---- maps ---------------------------------------------------------------------------------------
@@ -197,10 +213,10 @@ def turn(builder, source, step, target, target_step):
 
 
 @own
-def turn_map(builder, job):
+def turn_map(builder, job, target):
     """int8 [pixel, channel] of the map to int16 [channel, pixel]; one pixel is only widened."""
     job = Row(builder, job, JOB)
-    inputs, plane_step, source, target = job.inputs, job.plane_step, job.map, job.planes
+    inputs, plane_step, source = job.inputs, job.plane_step, job.map
     turns = builder.lshr(builder.add(job.spots, I64(LANES - 1)), I64(4))
     alone = builder.icmp_signed("==", job.spots, I64(1))
 
@@ -220,63 +236,81 @@ def turn_map(builder, job):
 # ---- products of a map --------------------------------------------------------------------------
 
 
-def multiply(builder, job: Row, base, count, target, path: Path, end) -> None:
-    """``count`` rows times all columns; ``end``: what is done with sums, and how it is called.
+def multiply(builder, job: Row, each, count, target, path: Path, end) -> None:
+    """``count`` rows times all columns, of each (how many, base, step of it, panel, step of it).
 
-    ``end(row, column)``: its last two operands, for a product that starts there.
+    ``end(row, column, number)``: the last two operands of a product that starts there; the
+    name of the function that has them comes first.
     """
-    name, operands = end
-    rows, offsets, words, panel, stride = job.rows, job.offsets, job.words, job.panel, job.stride
-    blocks = job.blocks
+    end_with, operands = end
+    repeats, base, base_step, panel, panel_step = each
+    rows, offsets, words, stride, blocks = job.rows, job.offsets, job.words, job.stride, job.blocks
     with loop(builder, job.block_count) as number:
         block = Row(builder, at(builder, blocks, number, NUMBER * len(BLOCK)), BLOCK)
         width, start, column = block.width, builder.add(panel, block.start), block.column
         for vectors in range(1, VECTORS + 1):
             size = ROWS[path.name][vectors - 1]
-            build = partial(build_product, path=path, vectors=vectors, end=name)
+            build = partial(build_product, path=path, vectors=vectors, end=end_with)
+            name = f"{end_with.__name__}_{vectors}"
             with builder.if_then(builder.icmp_signed("==", width, I64(vectors))):
                 tiles = builder.udiv(builder.add(count, I64(size - 1)), I64(size))
                 with loop(builder, tiles) as tile:
                     row = builder.mul(tile, I64(size))
                     place = at(builder, at(builder, target, row, stride), column, SUM_BYTES)
-                    more = operands(row, column)
-                    function = function_of(
-                        builder.module, f"{name.__name__}_{vectors}", build, 7 + len(more)
-                    )
                     first = at(builder, rows, row, WORD)
-                    given = [base, first, offsets, words, start, place, stride, *more]
-                    builder.call(function, given)
+                    with loop(builder, repeats) as repeat:
+                        own_base = at(builder, base, repeat, base_step)
+                        own_panel = at(builder, start, repeat, panel_step)
+                        given = [own_base, first, offsets, words, own_panel, place, stride]
+                        given += operands(row, column, repeat)
+                        function = function_of(builder.module, name, build, len(given))
+                        builder.call(function, given)
+
+
+def some_of(builder, job: Row, group):
+    """(first sample, how many) of a group."""
+    begin = builder.mul(group, job.group)
+    left = builder.sub(job.samples, begin)
+    fewer = builder.icmp_signed("<", left, job.group)
+    return begin, builder.select(fewer, left, job.group)
 
 
 def build_inputs(builder, address, group, *, path: Path) -> None:
-    """Gradients of a group's inputs."""
+    """Gradients of a group's inputs, whose pixels are the rows of one product."""
     job = Row(builder, address, JOB)
-    begin = builder.mul(group, job.group)
-    left = builder.sub(job.samples, begin)
-    size = builder.select(builder.icmp_signed("<", left, job.group), left, job.group)
+    begin, size = some_of(builder, job, group)
     stays = builder.icmp_signed("==", job.lines, I64(0))
     with loop(builder, size) as number:
         frame(builder, address, builder.add(begin, number), number)
     base = builder.select(stays, at(builder, job.data, begin, job.sample), job.map)
-    each = builder.mul(job.row_count, job.stride)
-    target, count = at(builder, job.target, begin, each), builder.mul(size, job.row_count)
+    rows = builder.mul(job.row_count, job.stride)  # bytes
+    target, count = at(builder, job.target, begin, rows), builder.mul(size, job.row_count)
     columns = job.columns
 
-    def ends(row, column):
+    def ends(row, column, number):
         return builder.sub(count, row), builder.sub(columns, column)
 
-    multiply(builder, job, base, count, target, path, (keep, ends))
+    each = (I64(1), base, I64(0), job.panel, I64(0))
+    multiply(builder, job, each, count, target, path, (keep, ends))
 
 
-def build_weights(builder, address, sample, *, path: Path) -> None:
-    """A sample's gradients of the weights, added to the target."""
+def build_weights(builder, address, group, *, path: Path) -> None:
+    """Gradients of weights, added to the target; of a group, whose targets are then near."""
     job = Row(builder, address, JOB)
-    frame(builder, address, sample, I64(0))
-    turn_map(builder, address)
-    pack_errors(builder, address, sample)
-    shift, limit = load_at(builder, at(builder, job.shifts, sample, NUMBER), I64), job.limit
-    ends = (add_scaled, lambda row, column: (shift, limit))
-    multiply(builder, job, job.planes, job.row_count, job.target, path, ends)
+    begin, size = some_of(builder, job, group)
+    planes, planes_step, panel, panel_step = job.planes, job.planes_step, job.panel, job.panel_step
+    with loop(builder, size) as number:
+        sample = builder.add(begin, number)
+        frame(builder, address, sample, I64(0))
+        turn_map(builder, address, at(builder, planes, number, planes_step))
+        pack_errors(builder, address, sample, at(builder, panel, number, panel_step))
+    shifts, limit = at(builder, job.shifts, begin, NUMBER), job.limit
+
+    def ends(row, column, number):
+        return load_at(builder, at(builder, shifts, number, NUMBER), I64), limit
+
+    each = (size, planes, planes_step, panel, panel_step)
+    multiply(builder, job, each, job.row_count, job.target, path, (add_scaled, ends))
 
 
 @own
@@ -286,25 +320,23 @@ def add_biases(builder, job, sample):
     That is a shift, so that sums of errors are enough.
     """
     job = Row(builder, job, JOB)
-    outputs, rows, limit = job.outputs, job.error_rows, job.limit
-    pixel = builder.mul(outputs, I64(2))
-    source = at(builder, job.errors, sample, builder.mul(rows, pixel))
+    rows, limit, errors = job.error_rows, job.limit, Errors(builder, job, sample)
     shift = load_at(builder, at(builder, job.shifts, sample, NUMBER), I64)
     shift = builder.sub(shift, I64(INPUT_OF_BIAS.bit_length() - 1))
     least = I64(-LARGEST_SHIFT)  # all but 0 are beyond any limit then
     shift = builder.select(builder.icmp_signed("<", shift, least), least, shift)
-    total, part = variable(builder, SUMS), variable(builder, PART, ir.Constant(PART, None))
+    total = variable(builder, SUMS)
 
     def write(number, first, lanes):
         builder.store(constant(SUMS, 0), total)
         with loop(builder, rows) as row:
-            place = at(builder, at(builder, source, first, 2), row, pixel)
-            value = builder.sext(part_of(builder, place, lanes, part), SUMS)
+            place = at(builder, at(builder, errors.start, first, 2), row, errors.pixel)
+            value = builder.sext(errors.load(builder, place, lanes), SUMS)
             builder.store(builder.add(builder.load(total), value), total)
         place = at(builder, job.target, first, SUM_BYTES)
         add_scaled(builder, [[builder.load(total)]], place, I64(0), shift, limit)
 
-    each_vector(builder, outputs, write)
+    each_vector(builder, job.outputs, write)
 
 
 # ---- jobs ---------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ PIXELS = 256  # of a group of samples, about: tiles of a product are then nearly
 LARGEST_TILE = max(max(rows) for rows in ROWS.values())
 PLACE = {name: number for number, name in enumerate(JOB)}
 PLANS = 64  # shapes whose tables are kept, and their work
+NEAR = 1 << 19  # bytes that stay in the processor's cache, about
 LINE = 64  # bytes of the processor's cache
 
 
@@ -143,7 +144,8 @@ def weight_gradients(
             sums = total.view(np.int32).reshape(-1, columns)[:count, : shape[0]]
             return np.array(sums.T, order="C")
 
-    return added(each_part(part, len(errors), threads)).reshape(shape)
+    groups = -(-len(errors) // plan.fields["group"])
+    return added(each_part(part, groups, threads)).reshape(shape)
 
 
 def bias_gradients(
@@ -254,7 +256,7 @@ def plan_of_weights(
     errors: tuple, inputs: tuple, kernel: Pair, padding: Pair, dilation: Pair
 ) -> Plan:
     """Gradients of weights, from the shapes of errors and inputs."""
-    _, *size, outputs = errors
+    samples, *size, outputs = errors
     _, *outer, channels = inputs
     tall, wide = (n + 2 * p for n, p in zip(outer, padding, strict=True))
     spots = tall * wide
@@ -266,9 +268,15 @@ def plan_of_weights(
     start = grid((channels, plane), *zip(kernel, steps, strict=True))
     offsets = grid((rows, wide * PAIR_BYTES), (-(-columns // 2), WORD))
     tables, panel = product(start, offsets, outputs)
+    planes = vectors_of(channels) * LANES * plane + SLACK
+    group = max(1, min(samples, NEAR // (planes + panel)))
     stride = len(tables["vectors"]) * LANES * SUM_BYTES
     fields = {
         "operation": WEIGHTS,
+        "samples": samples,
+        "group": group,
+        "planes_step": planes,
+        "panel_step": panel,
         "words": offsets.size,
         "block_count": len(tables["blocks"]),
         "sample": outer[0] * outer[1] * channels,
@@ -288,9 +296,9 @@ def plan_of_weights(
         "outputs": outputs,
     }
     memory = {
-        "panel": panel,
+        "panel": group * panel,
+        "planes": group * planes,
         "map": (spots + LANES) * channels + SLACK,
-        "planes": vectors_of(channels) * LANES * plane + SLACK,
         "target": (start.size + LARGEST_TILE) * stride,
     }
     return Plan(fields, tables, memory)
@@ -299,8 +307,14 @@ def plan_of_weights(
 @lru_cache(PLANS)
 def plan_of_biases(errors: tuple) -> Plan:
     """Gradients of biases, from the shape of errors."""
-    _, rows, columns, outputs = errors
-    fields = {"operation": BIASES, "error_rows": rows * columns, "outputs": outputs}
+    samples, rows, columns, outputs = errors
+    fields = {
+        "operation": BIASES,
+        "samples": samples,
+        "error_rows": rows * columns,
+        "error_columns": 1,
+        "outputs": outputs,
+    }
     return Plan(fields, {}, {"target": vectors_of(outputs) * LANES * SUM_BYTES})
 
 

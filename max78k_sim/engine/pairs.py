@@ -176,12 +176,12 @@ def add_scaled(builder, sums, target, stride, shift, limit) -> None:
 
     with builder.if_else(builder.icmp_signed(">", shift, I64(0))) as (right, left):
         with right:
-            by = splat(builder, builder.trunc(shift, I32), SUMS)
-            half = builder.sub(by, constant(SUMS, 1))
+            one = constant(SUMS, 1)
+            by = builder.sub(splat(builder, builder.trunc(shift, I32), SUMS), one)
 
-            def divided(total):  # the sum plus a half might not fit
-                carry = builder.and_(builder.ashr(total, half), constant(SUMS, 1))
-                return clip(builder, builder.add(builder.ashr(total, by), carry), least, most)
+            def divided(total):  # by all but one 2; n less the half rounded down is rounded up
+                total = builder.ashr(total, by)
+                return clip(builder, builder.sub(total, builder.ashr(total, one)), least, most)
 
             add_all(divided)
         with left:
