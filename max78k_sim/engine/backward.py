@@ -53,13 +53,16 @@ JOB = (  # addresses and numbers
     "blocks", "block_count",  # int64 [block, BLOCK]
     "vectors",  # int64 [vector, 2]: first byte in the panel, bytes between words
     "panel", "panel_step",  # bytes of one
-    "target", "stride", "columns",
+    "target", "columns",
     # what the panel is made from
     "weights", "taps",
     "errors", "error_rows", "error_columns", "outputs",
     "shifts", "limit",  # int64 [sample]
 )  # fmt: skip
-BLOCK = ("width", "start", "column")  # vectors, first byte in the panel, first column
+BLOCK = (  # of vectors
+    "width", "start", "column",  # how many, first byte in the panel, first column
+    "to", "stride",  # first byte of the target, bytes between its rows
+)  # fmt: skip
 PART = ir.VectorType(I16, LANES)
 
 
@@ -244,10 +247,11 @@ def multiply(builder, job: Row, each, count, target, path: Path, end) -> None:
     """
     end_with, operands = end
     repeats, base, base_step, panel, panel_step = each
-    rows, offsets, words, stride, blocks = job.rows, job.offsets, job.words, job.stride, job.blocks
+    rows, offsets, words, blocks = job.rows, job.offsets, job.words, job.blocks
     with loop(builder, job.block_count) as number:
         block = Row(builder, at(builder, blocks, number, NUMBER * len(BLOCK)), BLOCK)
         width, start, column = block.width, builder.add(panel, block.start), block.column
+        to, stride = builder.add(target, block.to), block.stride
         for vectors in range(1, VECTORS + 1):
             size = ROWS[path.name][vectors - 1]
             build = partial(build_product, path=path, vectors=vectors, end=end_with)
@@ -256,7 +260,7 @@ def multiply(builder, job: Row, each, count, target, path: Path, end) -> None:
                 tiles = builder.udiv(builder.add(count, I64(size - 1)), I64(size))
                 with loop(builder, tiles) as tile:
                     row = builder.mul(tile, I64(size))
-                    place = at(builder, at(builder, target, row, stride), column, SUM_BYTES)
+                    place = at(builder, to, row, stride)
                     first = at(builder, rows, row, WORD)
                     with loop(builder, repeats) as repeat:
                         own_base = at(builder, base, repeat, base_step)
@@ -283,9 +287,9 @@ def build_inputs(builder, address, group, *, path: Path) -> None:
     with loop(builder, size) as number:
         frame(builder, address, builder.add(begin, number), number)
     base = builder.select(stays, at(builder, job.data, begin, job.sample), job.map)
-    rows = builder.mul(job.row_count, job.stride)  # bytes
-    target, count = at(builder, job.target, begin, rows), builder.mul(size, job.row_count)
-    columns = job.columns
+    columns, count = job.columns, builder.mul(size, job.row_count)
+    pixel = builder.mul(columns, I64(SUM_BYTES))
+    target = at(builder, job.target, builder.mul(begin, job.row_count), pixel)
 
     def ends(row, column, number):
         return builder.sub(count, row), builder.sub(columns, column)

@@ -134,18 +134,28 @@ def weight_gradients(
     code = loaded(choose_path(path), BACKWARD)
     arrays = {"data": inputs, "errors": errors, "shifts": shifts}
     shape = errors.shape[3], inputs.shape[3], *kernel
-    columns, count = plan.fields["stride"] // SUM_BYTES, plan.fields["row_count"]
 
     def part(first: int, last: int) -> np.ndarray:
         with plan.work() as work:
             total = work.memory["target"]
             total[:] = 0
             work.run(code, arrays, first=first, last=last, limit=limit)
-            sums = total.view(np.int32).reshape(-1, columns)[:count, : shape[0]]
-            return np.array(sums.T, order="C")
+            return gathered(total.view(np.int32), plan, shape[0])
 
     groups = -(-len(errors) // plan.fields["group"])
     return added(each_part(part, groups, threads)).reshape(shape)
+
+
+def gathered(total: np.ndarray, plan: Plan, outputs: int) -> np.ndarray:
+    """int32 [output, (in, tap)] of sums that lie block by block, [(in, tap), output]."""
+    count = plan.fields["row_count"]
+    result = np.empty((outputs, count), np.int32)
+    for width, _, first, place, _ in plan.tables["blocks"].tolist():
+        wide, start = width * LANES, place // SUM_BYTES
+        sums = total[start : start + count * wide].reshape(count, wide)
+        part = result[first : first + wide]
+        part[:] = sums.T[: len(part)]
+    return result
 
 
 def bias_gradients(
@@ -227,7 +237,7 @@ def plan_of_inputs(errors: tuple, weights: tuple, padding: Pair, dilation: Pair)
     start += skipped[0] * line + skipped[1] * pixel
     taps = [(k, -d * step) for k, d, step in zip(kernel, dilation, (line, pixel), strict=True)]
     offsets = grid(*taps, (pairs, WORD)) + reach[0] * line + reach[1] * pixel
-    tables, panel = product(start, offsets, inputs)
+    tables, panel = product(start, offsets, inputs, inputs * SUM_BYTES)
     fields = {
         "operation": INPUTS,
         "words": offsets.size,
@@ -244,7 +254,6 @@ def plan_of_inputs(errors: tuple, weights: tuple, padding: Pair, dilation: Pair)
         "map_step": whole,
         "row_count": rows * columns,
         "columns": inputs,
-        "stride": inputs * SUM_BYTES,
         "taps": kernel[0] * kernel[1],
         "outputs": outputs,
     }
@@ -270,7 +279,6 @@ def plan_of_weights(
     tables, panel = product(start, offsets, outputs)
     planes = vectors_of(channels) * LANES * plane + SLACK
     group = max(1, min(samples, NEAR // (planes + panel)))
-    stride = len(tables["vectors"]) * LANES * SUM_BYTES
     fields = {
         "operation": WEIGHTS,
         "samples": samples,
@@ -290,7 +298,6 @@ def plan_of_weights(
         "inputs": channels,
         "row_count": start.size,
         "columns": outputs,
-        "stride": stride,
         "error_rows": rows,
         "error_columns": columns,
         "outputs": outputs,
@@ -299,7 +306,7 @@ def plan_of_weights(
         "panel": group * panel,
         "planes": group * planes,
         "map": (spots + LANES) * channels + SLACK,
-        "target": (start.size + LARGEST_TILE) * stride,
+        "target": len(tables["vectors"]) * tables["rows"].size * LANES * SUM_BYTES,
     }
     return Plan(fields, tables, memory)
 
@@ -340,19 +347,25 @@ def grid(*axes: Pair) -> np.ndarray:
 
 
 def product(
-    rows: np.ndarray, offsets: np.ndarray, columns: int
+    rows: np.ndarray, offsets: np.ndarray, columns: int, stride: int | None = None
 ) -> tuple[dict[str, np.ndarray], int]:
-    """(tables, by the fields of a job that have their addresses; bytes of the panel)."""
+    """(tables, by the fields of a job that have their addresses; bytes of the panel).
+
+    ``stride``: bytes between rows of the target; without, it has one block after the other.
+    """
     vectors = vectors_of(columns)
     three = vectors % 2 and vectors >= VECTORS
     widths = [VECTORS] * three + [2] * ((vectors - VECTORS * three) // 2)
     widths += [1] * (vectors - sum(widths))
-    blocks: list[tuple[int, int, int]] = []
+    blocks: list[tuple[int, ...]] = []
+    lines = rows.size + LARGEST_TILE
     places: list[tuple[int, int]] = []
     for width in widths:
         first = len(places)
         start = first * offsets.size * VECTOR_BYTES
-        blocks.append((width, start, first * LANES))
+        column = first * LANES * SUM_BYTES  # bytes
+        own = (column, stride) if stride else (column * lines, width * LANES * SUM_BYTES)
+        blocks.append((width, start, first * LANES, *own))
         places += [(start + n * VECTOR_BYTES, width * VECTOR_BYTES) for n in range(width)]
     tables: dict[str, np.ndarray] = {
         "rows": np.pad(rows, (0, LARGEST_TILE), mode="edge").astype(np.int32),
