@@ -19,8 +19,6 @@ from max78k_sim.layer import NETWORK_INPUT
 from max78k_sim.network import Layer
 from max78k_sim.program import STAGES, Program, Write
 
-from .lifetimes import tensor_placement
-
 CONFIGURE = STAGES[1]
 LATENT_BITS = (8, 4)
 
@@ -75,17 +73,15 @@ def begin_with(program: Program, first: Layer) -> list[Write]:
     """Writes that make ``first`` and the layers after it layers 0 and up of the next run.
 
     Everything that the layers wrote before is replaced, registers of 0 included.  NotEmulated
-    where these layers stream, use the rolling buffer, or lack an input that lies in memory.
+    where the network streams, has FIFOs or a rolling buffer.
     """
     network, device = program.plan.network, program.device
-    for layer in network.layers[first.index :]:
-        if layer.streaming or layer.after_streaming or layer.buffer_shift or layer.buffer_insert:
-            raise NotEmulated(
-                f"a run that begins with {first.name}: {layer.name} streams or rolls a buffer"
-            )
-    for number in latent_tensors(program.plan, first):
-        if tensor_placement(program.plan, number) is None:
-            raise NotEmulated(f"a run that begins with {first.name}: its input is streamed")
+    streams = network.fifo or any(layer.streaming for layer in network.layers)
+    if streams or network.data_buffer is not None:
+        raise NotEmulated(
+            f"a run that begins with {first.name}: {network.name} has FIFOs, streamed layers or a "
+            "rolling buffer; run it from the sample"
+        )
     writes = []
     region = device.region("layer register")
     values = register_values(program)

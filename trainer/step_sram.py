@@ -1,4 +1,4 @@
-"""SRAM of the processor in one training step, by purpose: a table of what is held, and for how much.
+"""SRAM of the processor in one training step, by purpose.
 
 What the planner copies out of data memory comes on top.  Numbers are those of the layers' shapes;
 what the C code adds (its own variables, the replay buffer of the application) is given by the
@@ -26,9 +26,10 @@ class StepOptions:
     """What is held beside the tensors.
 
     ``weights``: how many are trained, where that is not all of the trained layers';
-    ``velocity_bytes``: of each (0: neither momentum nor sums over a batch); ``fraction_bytes``: of each trained weight below its int8 (0, 1 or 2); ``whole_input``: a
-    layer's input is copied whole, not the rows that a row of outputs needs; ``replay``: bytes of
-    samples or latents that are shown again.
+    ``velocity_bytes``: of each (0: neither momentum nor sums over a batch); ``fraction_bytes``: of
+    each trained weight below its int8 (0, 1 or 2); ``whole_input``: a layer's input is copied
+    whole, not the rows that a row of outputs needs; ``replay``: bytes of samples or latents that
+    are shown again.
     """
 
     weights: int | None = None
