@@ -99,17 +99,31 @@ def begin_with(program: Program, first: Layer) -> list[Write]:
     return writes
 
 
+def begin_at_first(program: Program, first: Layer) -> list[Write]:
+    """The inverse of ``begin_with``: the words that the program wrote there."""
+    region, values = program.device.region("layer register"), register_values(program)
+    count = len(program.plan.network.layers) - 1
+    writes = []
+    for write in begin_with(program, first):
+        word = count
+        if region.holds(write.address):
+            word = values.get(registers_place(program, write.address), 0)
+        writes.append(Write(write.address, np.array([word], np.uint32), "as before", CONFIGURE))
+    return writes
+
+
+def registers_place(program: Program, address: int) -> tuple[int, int, int]:
+    """(quadrant, register, layer) of a layer register's address."""
+    place = program.device.region("layer register").locate(address)
+    assert place is not None
+    return place.group, place.unit, place.entry
+
+
 def register_values(program: Program) -> dict[tuple[int, int, int], int]:
     """Layer registers that a program writes: by (quadrant, register, layer)."""
     region = program.device.region("layer register")
-    places = {
-        region.address(group, unit, entry): (group, unit, entry)
-        for group in range(region.groups)
-        for unit in range(region.units)
-        for entry in range(region.entries)
-    }
     return {
-        places[write.address]: int(write.words[0])
+        registers_place(program, write.address): int(write.words[0])
         for write in program.writes
-        if write.address in places
+        if region.holds(write.address)
     }

@@ -188,7 +188,8 @@ def evaluate(setting: Setting, stashed: tuple[int, ...]) -> Outcome:
         if not setting.lifetimes.survives(number, state.writers):
             state.run(number, "again", position)
             schemes[number] = AGAIN
-        schemes.setdefault(number, REPLANNED if setting.moves else IN_PLACE)
+        lies = REPLANNED if setting.moves else IN_PLACE
+        schemes.setdefault(number, AGAIN if number in setting.lost else lies)
         read[number] = read.get(number, 0) + setting.words[number]
     needs_sample = state.loads > 1 or SAMPLE in schemes.values()
     sample = 0
