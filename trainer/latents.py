@@ -107,23 +107,16 @@ def begin_at_first(program: Program, first: Layer) -> list[Write]:
     for write in begin_with(program, first):
         word = count
         if region.holds(write.address):
-            word = values.get(registers_place(program, write.address), 0)
+            word = values.get(region.split(write.address)[:3], 0)
         writes.append(Write(write.address, np.array([word], np.uint32), "as before", CONFIGURE))
     return writes
-
-
-def registers_place(program: Program, address: int) -> tuple[int, int, int]:
-    """(quadrant, register, layer) of a layer register's address."""
-    place = program.device.region("layer register").locate(address)
-    assert place is not None
-    return place.group, place.unit, place.entry
 
 
 def register_values(program: Program) -> dict[tuple[int, int, int], int]:
     """Layer registers that a program writes: by (quadrant, register, layer)."""
     region = program.device.region("layer register")
     return {
-        registers_place(program, write.address): int(write.words[0])
+        region.split(write.address)[:3]: int(write.words[0])
         for write in program.writes
         if region.holds(write.address)
     }

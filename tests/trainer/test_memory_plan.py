@@ -17,9 +17,10 @@ from max78k_sim.validation.recording import records
 from tests.bench.subjects import load
 from tests.builders import network_of, two_layers
 from tests.conformance.cases import cases_in
-from tests.conftest import CASES
+from tests.conftest import CASES, ROOT
 from tests.strategies import examples, networks, samples
-from trainer.latents import begin_at_first, begin_with, find_latent
+from tests.trainer.memory_page import distinct_words, table
+from trainer.latents import begin_at_first, begin_with, find_latent, latent_tensors
 from trainer.memory_choice import IN_PLACE, REPLANNED, SAMPLE, STASHED, Rules
 from trainer.memory_plan import plan_memory
 from trainer.memory_text import explain
@@ -322,7 +323,54 @@ def test_sram_of_a_step_by_purpose():
     assert step_sram(network, needs, StepOptions(whole_input=True, weights=18))["input"] == 144
 
 
+# --- networks as people use them
+
+
+@pytest.mark.parametrize("name, words", (("mnist", 1316), ("kws20_v3", 1006), ("simplenet", 6090)))
+def test_whole_networks_are_trained_from_data_memory(name, words):
+    """Everything lies there after one run, with other offsets."""
+    subject = load(name)
+    memory = plan_memory(
+        subject.program.plan, weighted(subject.network), rules=Rules(sram=0), other={}
+    )
+    assert distinct_words(subject.network) == words
+    assert memory.accelerator_runs == 1
+    assert {source.scheme for source in memory.sources} == {REPLANNED}
+    prove(subject.network, memory, subject.samples(1)[0], np.random.default_rng(2))
+
+
+def test_the_page_has_the_figures():
+    page = (ROOT / "docs" / "training-memory.md").read_text(encoding="utf-8")
+    assert "\n".join(table()) in page
+
+
 # --- latent replay
+
+
+@examples(30)
+@given(network=networks(most_layers=4, weight_bits=(1, 8)), data=st.data())
+def test_layers_of_random_networks_run_alone(network, data):
+    program = compile_network(network)
+    first = network.layers[data.draw(st.integers(0, len(network.layers) - 1))]
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    sample = samples(network, random)
+    truth = [sample, *(item.output for item in records(program, sample))]
+    machine = loaded(program, random)
+    for number in latent_tensors(program.plan, first):
+        kind = (0, "input") if number == NETWORK_INPUT else (number, "output")
+        placement.write(machine.memory, program.plan.placement(*kind), truth[number + 1])
+    run_alone(machine, program, first)
+    np.testing.assert_array_equal(machine.read_output(len(network.layers) - 1), truth[-1])
+
+
+def run_alone(machine, program, first) -> None:
+    """``first`` and the layers after it."""
+    for write in begin_with(program, first):
+        machine.memory.write(write.address, write.words)
+    for write in machine.prepare(None).start:
+        machine.memory.write(write.address, write.words)
+    count = len(program.plan.network.layers) - first.index
+    assert [trace.layer for trace in machine.steps()] == [*range(count)]
 
 
 @pytest.mark.parametrize("name", ("mnist", "kws20_v3"))
@@ -335,11 +383,7 @@ def test_later_layers_run_alone(name):
     machine = loaded(program, np.random.default_rng(3))
     place = program.plan.placement(first.index - 1, "output")
     placement.write(machine.memory, place, run[first.index - 1].output)
-    for write in begin_with(program, first):
-        machine.memory.write(write.address, write.words)
-    for write in machine.prepare(None).start:
-        machine.memory.write(write.address, write.words)
-    assert [trace.layer for trace in machine.steps()] == [0, 1, 2]
+    run_alone(machine, program, first)
     np.testing.assert_array_equal(machine.read_output(last), run[-1].output)
     for write in begin_at_first(program, first):
         machine.memory.write(write.address, write.words)
