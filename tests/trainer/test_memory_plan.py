@@ -167,7 +167,7 @@ def some_rules(draw: st.DrawFn) -> Rules:
     return Rules(sram=draw(st.sampled_from((0, PLENTY))), **flags)
 
 
-@examples(60)
+@examples(40)
 @given(network=networks(most_layers=5, weight_bits=(1, 2, 4, 8)), rules=some_rules(),
        data=st.data(), seed=st.integers(0, 2**32 - 1))  # fmt: skip
 def test_plans_of_random_networks_hold(network, rules, data, seed):
@@ -311,6 +311,22 @@ def test_the_error_names_the_tensor_and_a_budget_that_works():
     assert memory.sram == {"velocities": 100, "copies of tensors": 144}
     (run, _) = memory.runs
     assert (run.purpose, run.last) == ("stash", 0)
+
+
+def test_a_layer_over_its_own_input_takes_a_stop_before_it():
+    one = {"kernel_shape": (1, 1), "padding": 0}
+    network = chain(
+        {"out_offset": 0x100},
+        one | {"out_offset": 0x100},
+        {"in_offset": 0x100, "out_offset": 0x200},
+        {"in_offset": 0x200, "out_offset": 0x100},
+    )
+    rules = Rules(PLENTY, replan=False, again=False, sample_kept=True)
+    memory = plan_memory(compile_network(network).plan, ["layer1", "layer2"], rules=rules)
+    assert [run.last for run in memory.runs] == [0, 1, 3]
+    assert [source.stop for source in memory.sources] == ["layer0", "layer1", None, None]
+    random = np.random.default_rng(4)
+    prove(network, memory, samples(network, random), random)
 
 
 def test_foreign_data_is_refused():
