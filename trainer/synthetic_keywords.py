@@ -90,6 +90,11 @@ class Clip:
     peak: int  # percent
 
     @property
+    def part(self) -> str:
+        """Of its folder: a foreign set is for testing only."""
+        return "test" if self.split == "foreign" else self.split
+
+    @property
     def file(self) -> str:
         """Its place in its folder, named like those of Speech Commands: who speaks, and which."""
         speaker = hashlib.sha1(f"{self.engine} {self.voice}".encode(), usedforsecurity=False)
@@ -98,6 +103,9 @@ class Clip:
 
 def plan(seed: int, counts: dict[str, int] = COUNTS) -> tuple[Clip, ...]:
     """Every clip of a set: a function of seed and counts, and of no program that speaks."""
+    most = 1 << CLIP_BITS
+    if not all(0 <= count <= most for count in counts.values()):
+        raise InputError(f"counts {counts}: 0 to {most} files of each word are possible")
     return tuple(
         planned(seed, split, word, index)
         for split in SPLITS
@@ -259,6 +267,8 @@ def make_keywords(
             if some:
                 write_folder(working / folder, seed, some, speaker, jobs, used)
         working.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=out) from None
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return {split: sum(clip.split == split for clip in clips) for split in SPLITS}
@@ -278,12 +288,8 @@ def write_folder(
         file.parent.mkdir(parents=True, exist_ok=True)
         write_wav(file, samples)
     for split, name in LISTS.items():
-        listed = [
-            clip.file for clip in clips if clip.split in (split, {"test": "foreign"}.get(split))
-        ]
-        (folder / name).write_text(
-            "".join(f"{file}\n" for file in sorted(listed)), encoding="utf-8"
-        )
+        listed = sorted(clip.file for clip in clips if clip.part == split)
+        (folder / name).write_text("".join(f"{file}\n" for file in listed), encoding="utf-8")
     rows = ",\n".join(json.dumps({"file": clip.file, **asdict(clip)}) for clip in clips)
     head = json.dumps({"kind": "synthetic", "seed": seed, "programs": used, "ranges": RANGES})
     (folder / "manifest.json").write_text(
