@@ -25,10 +25,10 @@ from .noises import SPOKEN, babble, faded_in, pink, placed, trimmed, white
 from .quantized_update import draws
 from .wav_folders import KWS20_WORDS, LISTS, SPEAKER_END
 
-# espeak-ng's voice variants.  Of two parts, no two have half of their description's lines in common
-# (several are edits of one another: michel, Diogo, Hugo).  Left out for that: Diogo, Henrique, Hugo,
-# miguel, Nguyen, norbert, Mr serious, aunty, m8; klatt and klatt6, which are equal to caleb; and
-# fast, Demonic and UniRobot, which are no voices.
+# espeak-ng's voice variants.  No two of different parts have half of their description's lines in
+# common; several are edits of one another, as michel, Diogo and Hugo.  Left out for that: Diogo,
+# Henrique, Hugo, miguel, Nguyen, norbert, Mr serious, aunty, m8; klatt and klatt6, which are equal
+# to caleb; and fast, Demonic and UniRobot, which are no voices.
 VARIANTS = {
     "train": (
         "adam", "Alex", "Alicia", "Andrea", "Andy", "AnxiousAndy", "Annie", "antonio", "belinda",
