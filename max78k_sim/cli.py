@@ -206,7 +206,8 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="fashion",
         metavar="WHERE",
-        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR or digits (default: %(default)s)",
+        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR, wav:DIR, kws20:DIR or digits "
+        "(default: %(default)s)",
     )
     group.add_argument("--new-class", type=int, help="class to learn (default: bag)")
     group.add_argument("--new-images", type=int, default=100, help="default: %(default)s")
@@ -224,13 +225,15 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="WHERE",
         required=True,
-        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR or digits; read part by part",
+        help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR, wav:DIR, kws20:DIR or digits; read "
+        "part by part",
     )
     group.add_argument(
         "--split",
-        choices=("train", "test", "all"),
+        choices=("train", "validation", "test", "all"),
         default="test",
-        help="default: %(default)s; of data without a test part, every fifth of a class",
+        help="default: %(default)s; of data without a test part, every fifth of a class; "
+        "validation: of wav files",
     )
     group.add_argument("--limit", metavar="N", type=int, help="only the first N samples")
     group = parser.add_argument_group("engine (neither changes a bit)")
@@ -296,6 +299,20 @@ def emulate_options(parser: argparse.ArgumentParser) -> None:
     network_options(parser, checkpoint=None)
 
 
+def keywords_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``keywords``."""
+    parser.add_argument("--out", metavar="DIR", required=True, help="a new folder")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument(
+        "--counts",
+        metavar="TRAIN,VALIDATION,TEST,FOREIGN",
+        type=numbers,
+        default=(200, 60, 60, 30),
+        help="files of each word (default: 200,60,60,30)",
+    )
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="threads; change no bit")
+
+
 def pretrain_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``pretrain``."""
     parser.add_argument(
@@ -327,6 +344,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
+    ("keywords", "20 spoken words as wav files, synthetic (needs espeak-ng)", keywords_options),
     ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),
 )
 

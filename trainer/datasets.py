@@ -1,4 +1,4 @@
-"""Data sets by name: the shipped subset of Fashion-MNIST, IDX, .npz and .npy files, digits."""
+"""Data sets by name: Fashion-MNIST's shipped subset, IDX, .npz, .npy and wav files, digits."""
 
 from __future__ import annotations
 
@@ -10,28 +10,17 @@ import numpy as np
 from max78k_sim.arithmetic import pixels_from_q7
 from max78k_sim.errors import InputError
 
-from .array_files import ArrayFile, idx_array, npy_array, npz_arrays, of_array
+from .array_files import ArrayFile, npy_array, npz_arrays, of_array
+from .idx_folders import FASHION_CLASSES, number_names, read_idx_directory
 from .streams import Dataset, Stream, check_pair, count_labels, part_size
+from .wav_folders import read_kws20_directory, read_wav_directory
 
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
 FASHION_SUBSET = Path(__file__).with_name("data") / "fashion.npz"
 SUBSET_PER_CLASS = {"train": 200, "test": 400}  # images
-SPLITS = ("train", "test", "all")
+SPLITS = ("train", "test", "all", "validation")
+THREE_PARTS = ("wav", "kws20")  # the kinds that have a validation part too
 TWO_PARTS = ("fashion", "idx")  # the kinds that always have a test part: "all" is none of them
 HAS_PARTS = "has a training and a test part; give split train or test"
-IDX_PREFIX = {"train": "train", "test": "t10k"}
-IDX_IMAGE_MAGIC, IDX_LABEL_MAGIC = 0x803, 0x801  # unsigned bytes in 3 dimensions, in 1
 
 
 def load_dataset(specification: str, split: str) -> Dataset:
@@ -42,16 +31,21 @@ def load_dataset(specification: str, split: str) -> Dataset:
 def open_dataset(specification: str, split: str) -> Stream:
     """The "train" or "test" part of what a specification names (READERS), not read yet.
 
-    "all" of what has no test part of its own, in the file's order.  Headers are read, and labels
-    once (one a sample), to know how many there are of each class.
+    "all" of what has no test part of its own, in the file's order; "validation" of THREE_PARTS.
+    Headers are read, and labels once (one a sample), to know how many there are of each class.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     kind, _, location = specification.partition(":")
     if kind not in READERS or bool(location) != (kind in LOCATED):
         raise InputError(
-            f"data {specification!r} is not known; use fashion, digits, idx:DIRECTORY, npz:FILE "
-            "or npy:DIRECTORY"
+            f"data {specification!r} is not known; use fashion, digits, idx:DIRECTORY, npz:FILE, "
+            "npy:DIRECTORY, wav:DIRECTORY or kws20:DIRECTORY"
+        )
+    if split == "validation" and kind not in THREE_PARTS:
+        raise InputError(
+            f"data {specification!r} has no validation part; give split train or test "
+            "(trainer.splits takes a validation part from train)"
         )
     if kind in TWO_PARTS and split == "all":
         raise InputError(f"data {specification!r} {HAS_PARTS}")
@@ -119,22 +113,6 @@ def read_digits(location: str, split: str) -> Stream:
     return part_of_one("digits", images, labels, number_names(10), split, count_labels(labels))
 
 
-def read_idx_directory(location: str, split: str) -> Stream:
-    """A directory of IDX files as MNIST and Fashion-MNIST come, packed with gzip or not."""
-    directory = Path(location)
-    if not directory.is_dir():
-        raise InputError("is not a directory; give the one with train-images-idx3-ubyte.gz",
-                         file=directory)  # fmt: skip
-    image_file = idx_file(directory, IDX_PREFIX[split], "images", 3)
-    label_file = idx_file(directory, IDX_PREFIX[split], "labels", 1)
-    images, labels = idx_array(image_file, IDX_IMAGE_MAGIC), idx_array(label_file, IDX_LABEL_MAGIC)
-    check_pair(images, labels)
-    classes = len(count_labels(labels))
-    fashion = "fashion" in directory.name.lower() and classes <= len(FASHION_CLASSES)
-    names = FASHION_CLASSES if fashion else number_names(max(10, classes))
-    return Stream(directory.name, images, labels, names, None, len(images))
-
-
 def read_npz_file(location: str, split: str) -> Stream:
     """An .npz with ``x`` and ``y`` and, if it has one, a test part ``x_test`` and ``y_test``."""
     file = Path(location)
@@ -196,22 +174,8 @@ READERS: dict[str, Callable[[str, str], Stream]] = {
     "idx": read_idx_directory,
     "npz": read_npz_file,
     "npy": read_npy_directory,
+    "wav": read_wav_directory,
+    "kws20": read_kws20_directory,
 }
-LOCATED = ("idx", "npz", "npy")  # the kinds that need a place after the colon
+LOCATED = ("idx", "npz", "npy", "wav", "kws20")  # the kinds that need a place after the colon
 ARRAY_NAMES = ("x", "y", "x_test", "y_test")
-
-
-def number_names(count: int) -> tuple[str, ...]:
-    """Names for classes that have none: "0", "1", ..."""
-    return tuple(str(label) for label in range(count))
-
-
-def idx_file(directory: Path, prefix: str, what: str, dimensions: int) -> Path:
-    """The one of the usual names that is there."""
-    names = [
-        f"{prefix}-{what}{mark}idx{dimensions}-ubyte{end}" for end in ("", ".gz") for mark in "-."
-    ]
-    for name in names:
-        if (directory / name).is_file():
-            return directory / name
-    raise InputError(f"holds none of {', '.join(names)}", file=directory)

@@ -205,12 +205,12 @@ def test_a_file_that_is_no_archive(tmp_path):
 
 @pytest.mark.parametrize("data", ["", "mnist", "idx:", "npz", "fashion:here", "digits:8"])
 def test_unknown_specifications(data):
-    with pytest.raises(InputError, match="use fashion, digits, idx:DIRECTORY, npz:FILE or npy"):
+    with pytest.raises(InputError, match="use fashion, digits, idx:DIRECTORY, npz:FILE, npy:"):
         load_dataset(data, "train")
 
 
 def test_unknown_split():
-    with pytest.raises(InputError, match="split 'both' is not one of train, test, all"):
+    with pytest.raises(InputError, match="split 'both' is not one of train, test, all, val"):
         load_dataset("fashion", "both")
 
 
