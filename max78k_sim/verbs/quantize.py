@@ -22,16 +22,16 @@ def main(options: Namespace) -> None:
     """Read, quantise, write whole, and say what became of each layer."""
     find_device(options.device)
     method = method_from(options)
+    saved = read_saved(options.input)
     output = Path(options.output)
     if output.exists() and output.samefile(options.input):
         raise InputError("is the trained checkpoint; give another name to write to", file=output)
-    saved = read_saved(options.input)
     try:
         result = quantise(saved.root, method)
     except InputError as error:
         raise error.at(options.input) from None
     write_torch(output, result.root)
-    if saved.left_out:
+    if saved.left_out and options.verbose:
         say(f"left out, not plain values: {', '.join(saved.left_out)}")
     warn_of_shifts(result.layers)
     if options.json:
