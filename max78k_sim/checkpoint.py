@@ -236,8 +236,8 @@ def _not_quantised(name: str, weight: np.ndarray) -> str | None:
         return None
     return (
         f"{name} is not quantised (values between {low:.4g} and {high:.4g}, {whole} of "
-        f"{weight.size} are integers); quantise the checkpoint (the vendor's quantize.py, or "
-        '"max78k pretrain") and give the file ending in -q.pth.tar'
+        f"{weight.size} are integers); quantise the checkpoint: max78k quantize IN OUT "
+        "(or the vendor's quantize.py), and give the file that this writes"
     )
 
 
