@@ -116,8 +116,13 @@ def largest_on_average(values: np.ndarray) -> np.floating:
 
 
 def within_deviations(values: np.ndarray, deviations: float) -> np.floating:
-    """As ``largest``, of what lies within that many standard deviations around the mean."""
+    """As ``largest``, of what lies within that many standard deviations around the mean.
+
+    Not a number for a single value.
+    """
     precise = values.dtype.type
+    if values.size == 1:
+        return precise(np.nan)
     spread = precise(deviations) * precise(np.std(values, dtype=np.float64, ddof=1))
     middle = mean(values)
     low = max(values.min(), middle - spread)
@@ -139,11 +144,24 @@ CLIPS: dict[str, Clip] = {
 }
 
 
+def clip_factor(name: str, weight: np.ndarray, bits: int, method: Method) -> np.floating:
+    """The factor of the methods in CLIPS; InputError where it is no finite number."""
+    with np.errstate(all="ignore"):
+        clip = CLIPS[method.clip or ""](weight, method)
+        factor = weight.dtype.type((1 << bits - 1) * clip)
+    if not np.isfinite(factor):
+        raise InputError(
+            f"{printable(name)}: {method.clip} gives the factor {factor}; take another method"
+        )
+    return factor
+
+
 def integers(values: np.ndarray, factor: np.floating, bits: int) -> tuple[np.ndarray, int]:
     """floor(values * factor + 1/2) limited to ``bits`` bits, and how many had to be limited."""
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     half = values.dtype.type(0.5)
-    whole = np.floor(values * factor + half)
+    with np.errstate(over="ignore"):  # infinite is clipped
+        whole = np.floor(values * factor + half)
     return np.clip(whole, low, high), int(np.count_nonzero((whole < low) | (whole > high)))
 
 
@@ -223,8 +241,7 @@ class _Job:
             shift = bit_shift(both, bits, self.share(name), self.method.round_up)
             factor = weight.dtype.type(2.0 ** (bits - 1 + shift))
         else:
-            clip = CLIPS[self.method.clip](weight, self.method)
-            factor = weight.dtype.type((1 << bits - 1) * clip)
+            factor = clip_factor(name, weight, bits, self.method)
         self.state[key], clipped = integers(weight, factor, bits)
         before = self.number(f"{name}.output_shift")
         self.set_widths(name)
@@ -307,6 +324,6 @@ def _reals(key: str, value: object, like: np.dtype | None = None) -> np.ndarray:
         raise InputError(f"{printable(key)} is of {kind}; save it as float32")
     if like is not None and value.dtype != like:
         raise InputError(f"{printable(key)} is of {value.dtype}, its weights of {like}; save one")
-    if not value.size or not np.isfinite(value).all():
+    if not value.ndim or not value.size or not np.isfinite(value).all():
         raise InputError(f"{printable(key)} is empty or has values not finite; train it again")
     return value

@@ -21,8 +21,7 @@ from max78k_sim.saved_state import read_saved
 from max78k_sim.torch_writer import write_torch
 
 from .kernel_store import MemoryPort
-
-DEFAULT_BITS = 8
+from .quantize import DEFAULT_BITS, WEIGHT_BITS
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,9 @@ class _Edit:
         self.state, self.key, self.layer = state, key, layer
         prefix = key.rsplit(".", 2)[0]
         self.bits_key, self.bias_key = f"{prefix}.weight_bits", key.removesuffix("weight") + "bias"
-        bits = state.get(self.bits_key)
-        declared = int(bits.reshape(-1)[0]) if isinstance(bits, np.ndarray) and bits.size else 0
-        self.bits = declared or DEFAULT_BITS
+        stored = state.get(self.bits_key)
+        one = float(stored.flat[0]) if isinstance(stored, np.ndarray) and stored.size == 1 else 0.0
+        self.bits = int(one) if one in WEIGHT_BITS else DEFAULT_BITS
         self.changed = False
         self.warnings: list[str] = []
 
@@ -132,6 +131,8 @@ class _Edit:
     def replace(self, key: str, values: np.ndarray, unit: int) -> None:
         """Integers times their unit, where the chip's are not what is stored (rounded down)."""
         stored = self.state[key]
+        if not isinstance(stored, np.ndarray) or stored.shape != values.shape:
+            raise InputError(f"{printable(key)} has not the shape {values.shape}; save it again")
         same = np.floor(stored.astype(np.float64) / unit) == values
         scaled = (values.astype(np.int64) * unit).astype(stored.dtype)
         if not np.array_equal(scaled.astype(np.float64), values.astype(np.float64) * unit):

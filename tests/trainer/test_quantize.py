@@ -15,7 +15,7 @@ from max78k_sim import cli
 from max78k_sim.checkpoint import read_checkpoint
 from max78k_sim.errors import InputError
 from max78k_sim.saved_state import read_saved
-from max78k_sim.torch_writer import write_torch
+from max78k_sim.torch_writer import torch_bytes, write_torch
 from tests.strategies import examples
 from trainer.quantize import Method, bit_shift, quantile, quantise
 
@@ -200,6 +200,29 @@ def test_what_cannot_be_quantised(root, message):
     with pytest.raises(InputError) as caught:
         quantise(root, Method())
     assert message in str(caught.value)
+
+
+def test_a_factor_that_is_no_number():
+    with pytest.raises(InputError, match="conv1: STDDEV gives the factor nan; take another method"):
+        quantise(checkpoint([0.5]), Method("STDDEV"))
+    with pytest.raises(InputError, match="conv1: SCALE gives the factor inf; take another method"):
+        quantise(checkpoint([0.5]), Method("SCALE", scale=1e39))
+
+
+@examples(100)
+@given(flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
+def test_damaged_files_give_one_message_or_integers(tmp_path, flips):
+    content = bytearray(torch_bytes(two_layers(output_shift=-2)))
+    for place, value in flips:
+        content[place % len(content)] = value
+    (tmp_path / "damaged").write_bytes(content)
+    try:
+        state = quantise(read_saved(tmp_path / "damaged").root, Method()).root["state_dict"]
+        for key in state:
+            if key.endswith(".weight"):
+                assert (state[key] == np.rint(state[key])).all()
+    except InputError as error:
+        assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(
