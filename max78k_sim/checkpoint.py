@@ -13,6 +13,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -66,8 +68,15 @@ def read_checkpoint(path: str | PathLike[str]) -> Checkpoint:
     Raises InputError, and nothing else, for a file that is absent, damaged, hostile, not quantised
     or not a checkpoint; the message names the file, the tensor, and what would work.
     """
-    try:
+    with one_message(path):
         return _checkpoint(open_tensors(unpacked(Path(path))), str(path))
+
+
+@contextmanager
+def one_message(path: str | PathLike[str]) -> Iterator[None]:
+    """Whatever reading a checkpoint raises, as an InputError that names the file."""
+    try:
+        yield
     except InputError as error:
         raise InputError(error.message, file=path) from None
     except FileNotFoundError as error:
@@ -130,7 +139,8 @@ def _torch_checkpoint(source: TorchFile, file: str) -> Checkpoint:
             "has no state_dict; save {'state_dict': model.state_dict(), 'arch': ..., 'epoch': ...}"
         )
     arch, epoch = root.get("arch"), root.get("epoch")
-    layers, ended_by = _layers(root["state_dict"], source.tensors)
+    state = {key: item for key, item in root["state_dict"].items() if isinstance(key, str)}
+    layers, ended_by = _layers(state, source.tensors)
     return Checkpoint(
         file,
         printable(arch) if isinstance(arch, str) else None,
@@ -226,8 +236,8 @@ def _not_quantised(name: str, weight: np.ndarray) -> str | None:
         return None
     return (
         f"{name} is not quantised (values between {low:.4g} and {high:.4g}, {whole} of "
-        f"{weight.size} are integers); quantise the checkpoint (the vendor's quantize.py, or "
-        '"max78k pretrain") and give the file ending in -q.pth.tar'
+        f"{weight.size} are integers); quantise the checkpoint: max78k quantize IN OUT "
+        "(or the vendor's quantize.py), and give the file that this writes"
     )
 
 

@@ -11,6 +11,7 @@ from . import __version__
 from .errors import Max78kError
 from .switches import ALL_LAYERS, Refuse, refused
 from .verbs import EXIT_USER_ERROR
+from .verbs.quantize_options import quantize_options
 
 EXIT_INTERRUPTED = 130
 
@@ -340,6 +341,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("explain", "map --what and --where, also without a network", explain_options),
     ("replay", "what a program did on the bus, again: every read is compared", replay_options),
     ("registers", "each layer's registers in words, or two programs compared", registers_options),
+    ("quantize", "a trained checkpoint's real weights to integers", quantize_options),
     ("train", "train a network's last layer on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),

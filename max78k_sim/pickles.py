@@ -92,9 +92,9 @@ REBUILD: dict[str, Callable[..., object]] = {
 class InertPickle:
     """A stack machine for pickle opcodes that makes only plain values, ``Tensor`` and ``INERT``.
 
-    No object is called or changed on behalf of the file, keys other than text are dropped (hashing
-    a deep tuple ends the process), and no opcode copies what it did not bring.  So memory and time
-    stay in proportion to the pickle, which is limited.
+    No object is called or changed on behalf of the file, keys other than text and integers are
+    dropped (hashing a deep tuple ends the process), and no opcode copies what it did not bring.  So
+    memory and time stay in proportion to the pickle, which is limited.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class InertPickle:
         target = self.stack[-1]
         if type(target) is dict:
             pairs = zip(items[::2], items[1::2], strict=True)
-            target.update((key, value) for key, value in pairs if type(key) is str)
+            target.update((key, value) for key, value in pairs if type(key) in (str, int))
 
     def extend(self, items: list[Any]) -> None:
         """Append to the list on the stack; to anything else, nothing."""

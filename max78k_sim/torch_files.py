@@ -198,7 +198,7 @@ class Tensors:
         if len(shape) != len(strides):
             raise InputError(f"{name} has {len(shape)} dimensions and {len(strides)} strides")
         steps = zip(shape, strides, strict=True)
-        last = offset + sum((size - 1) * stride for size, stride in steps if size)
+        last = offset + sum((size - 1) * stride for size, stride in steps) if all(shape) else -1
         if last >= storage.count:
             raise InputError(f"{name} reaches outside of its storage of {storage.count} elements")
         self.room -= max(math.prod(shape), storage.count)

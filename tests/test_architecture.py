@@ -16,10 +16,10 @@ from tests.conftest import ROOT
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
 LEVELS = (
     ("errors", "packing", "layer", "cycle_model"),
-    ("registers", "pickles", "switches", "yaml_keys", "placement", "arithmetic"),
-    ("device", "torch_files", "yaml_reader", "engine"),
+    ("registers", "pickles", "switches", "yaml_keys", "placement", "arithmetic", "whole_files"),
+    ("device", "torch_files", "torch_writer", "yaml_reader", "engine"),
     ("devices", "memory", "rules", "layer_config", "checkpoint"),
-    ("network", "ops"),
+    ("network", "ops", "saved_state"),
     ("kernel_layout", "layer_builder", "routine", "fifo"),
     ("data_layout", "provenance", "overrides", "core"),
     ("overlap", "docs"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..layer_builder import Options
 from ..loading import find_faults, load_network, read_sample
 from ..network import Network
 from ..program import Program, compile_network
+from ..whole_files import write_whole
 
 RECIPE_FIELDS = (
     "rate_mantissa",
@@ -119,22 +119,6 @@ def progress(console, *columns, disable: bool = False):
 
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*bar, *columns, TimeElapsedColumn(), console=console, disable=disable)
-
-
-def write_whole(file: Path, write: Callable[[Path], Any]) -> Any:
-    """Call ``write`` with a temporary name and rename; nothing is left half-written.
-
-    Returns what ``write`` does.
-    """
-    temporary = file.with_name(f".{file.name}.tmp{file.suffix}")
-    try:
-        result = write(temporary)
-        temporary.replace(file)
-        return result
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=file) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(file: Path, content: Any) -> None:

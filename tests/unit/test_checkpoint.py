@@ -290,8 +290,8 @@ def test_every_tenth_golden_npz() -> None:
 
 NOT_QUANTISED = (
     "conv1.op.weight is not quantised (values between -0.31 and 2, 1 of 3 are integers); quantise "
-    'the checkpoint (the vendor\'s quantize.py, or "max78k pretrain") and give the file ending in '
-    "-q.pth.tar"
+    "the checkpoint: max78k quantize IN OUT (or the vendor's quantize.py), and give the file that "
+    "this writes"
 )
 FAULTY_TENSORS = [
     ("conv1.op.weight", np.array([[-0.31, 0.28, 2]], np.float32), NOT_QUANTISED),
