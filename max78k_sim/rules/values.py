@@ -184,6 +184,15 @@ def dilation_alone(network: Checked, layer: Layer) -> Messages:
         yield f"padding or pooling with dilation {layer.dilation}; use neither"
 
 
+def dilation_wide(network: Checked, layer: Layer) -> Messages:
+    """A folded input that writes before its output is moved by words of 8-bit data."""
+    if folds(layer) and layer.hardware.skipped and layer.output_bits == 32:
+        yield (
+            f"output_width 32 with dilation {layer.dilation} of {layer.kernel_shape[0]} taps: the "
+            "generator moves its start as if it had 8 bits; use output_width: 8"
+        )
+
+
 def dilation_offset(network: Checked, layer: Layer) -> Messages:
     """A folded input writes before its output."""
     before = 4 * layer.hardware.skipped * layer.out_passes[0]
@@ -294,5 +303,10 @@ RULES = (
         "dilation-offset", GENERATOR,
         "A dilated kernel that spans more than 9 taps writes some words before out_offset.",
         check=dilation_offset,
+    ),
+    Rule(
+        "dilation-wide", GENERATOR,
+        "A dilated kernel of 3 taps that spans more than 9 gives 8-bit output.",
+        check=dilation_wide,
     ),
 )  # fmt: skip

@@ -101,6 +101,9 @@ ROWS = [
     ("dilation-offset", ["op: conv1d, processors: 1, out_channels: 1, in_offset: 0x2000, pad: 0, "
                          "kernel_size: 3, dilation: 5"],
      (1, 64, 1), {}, "out_offset 0x0: dilation 5 writes 0x14 bytes before it; use 0x14 or more"),
+    ("dilation-wide", ["op: conv1d, processors: 1, out_channels: 1, out_offset: 0x2000, pad: 0, "
+                       "kernel_size: 3, dilation: 5, output_width: 32, activate: None"],
+     (1, 64, 1), {}, "output_width 32 with dilation 5 of 3 taps: the generator moves its start"),
     ("offset-word", [f"{ONE}, in_offset: 2"], (1, 4, 4), {},
      "in_offset 0x2 is not a multiple of 4"),
     ("input-fits", [ONE], (1, 100, 100), {},
