@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from .device import WORD, WORD_MASK, Device, Region
 from .errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Words of a region, by their indices in its flat array: int64 [n]."""
+
+    region: str
+    places: np.ndarray
 
 
 class Memory:
@@ -70,6 +79,32 @@ class Memory:
             values = values & masks[np.arange(place.start, place.stop) % len(masks)]
         self._flat[name][place] = values
         self.versions[name] += 1
+
+    def cells(self, addresses: np.ndarray) -> Cells:
+        """The words at n byte addresses of one region, found once, to read and write often."""
+        names, places = set(), []
+        for address in addresses.tolist():
+            name, place = self._slice(address, 1)
+            names.add(name)
+            places.append(place.start)
+        if len(names) != 1:
+            raise InputError(f"{len(places)} words lie in {len(names)} memories; they must in one")
+        return Cells(names.pop(), np.array(places, np.int64))
+
+    def read_cells(self, cells: Cells) -> np.ndarray:
+        """uint32 [n] (a copy)."""
+        return self._flat[cells.region][cells.places]
+
+    def write_cells(self, cells: Cells, chosen: np.ndarray, words: np.ndarray) -> None:
+        """Store uint32 words in the cells with the numbers ``chosen``, as ``write`` does each."""
+        if not len(chosen):
+            return
+        places = cells.places[chosen]
+        if cells.region in self._masks:
+            masks = self._masks[cells.region]
+            words = words & masks[places % len(masks)]
+        self._flat[cells.region][places] = words
+        self.versions[cells.region] += 1
 
     def reset(self) -> None:
         """Everything to zero, as after power-on here (silicon does not promise it)."""

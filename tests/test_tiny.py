@@ -15,7 +15,8 @@ from max78k_sim.latency import latency
 from max78k_sim.map_files import map_json
 from max78k_sim.verbs.training import training_check, training_step
 from tests import fashion
-from trainer.loop import Recipe, Trainer, memory_digest, train
+from trainer.loop import Trainer, memory_digest, train
+from trainer.recipe import Recipe
 from trainer.schedule import Schedule
 
 RECIPE = Recipe(steps=4, batch=4, rate_shift=6, seed=11)

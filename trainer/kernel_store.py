@@ -1,62 +1,94 @@
 """Kernels and biases at their addresses, through a memory port.
 
-A port has ``read(address, words) -> uint32 array`` and ``write(address, words)``: the simulated
-chip's Memory today, a board on a wire tomorrow.
+A port finds words once (``cells``) and reads and writes them: the simulated chip's Memory today, a
+board on a wire tomorrow.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
-from max78k_sim.placement import Placement, read_words
+from max78k_sim.device import WORD
+from max78k_sim.placement import Placement
 
 SLOT_WORDS = {"kernel": 4, "bias": 1}  # 32-bit words that are written together
+WORDS = np.dtype("<u4")
 
 
 class MemoryPort(Protocol):
     """What the trainer needs of a chip."""
 
-    def read(self, address: int, words: int = 1) -> np.ndarray:
-        """uint32 [words] from a byte address on."""
+    def cells(self, addresses: np.ndarray) -> Any:
+        """The words at n byte addresses, in whatever form the port reads and writes them."""
 
-    def write(self, address: int, words: np.ndarray) -> None:
-        """Store uint32 [n] words from a byte address on."""
+    def read_cells(self, cells: Any) -> np.ndarray:
+        """uint32 [n]."""
+
+    def write_cells(self, cells: Any, chosen: np.ndarray, words: np.ndarray) -> None:
+        """Store uint32 words in those cells that have the numbers ``chosen``, in order."""
 
 
 class KernelStore:
-    """One tensor at its addresses.  ``write_changed`` touches only what differs."""
+    """One tensor at its addresses.  What writes touches only what differs."""
 
     def __init__(self, port: MemoryPort, placement: Placement):
         self.port = port
         self.placement = placement
         self.slot = SLOT_WORDS[placement.kind]
+        size = WORD * self.slot  # bytes
+        words = placement.words.astype(np.int64)
+        addresses = np.unique(words // size) * size
+        self.slots = len(addresses)  # kernel words (or bias bytes) that the tensor lies in
+        self._cells = port.cells((addresses[:, None] + WORD * np.arange(self.slot)).reshape(-1))
+        slots = np.searchsorted(addresses, words, side="right") - 1
+        self._places = slots * self.slot + (words - addresses[slots]) // WORD
+        self._bytes = None  # of each element among the slots' bytes, where it has a byte of its own
+        if placement.bits == 8:
+            word = np.searchsorted(words, placement.address.astype(np.int64) & -WORD)
+            lane = placement.address.astype(np.int64) & WORD - 1
+            self._bytes = self._places[word] * WORD + lane
         self.slots_written = 0  # kernel words (72 bits) or bias bytes, since the start
-
-    @property
-    def slots(self) -> int:
-        """Kernel words (or bias bytes) that the tensor lies in."""
-        return len(np.unique(self.placement.words.astype(np.int64) // (4 * self.slot)))
 
     def read(self) -> np.ndarray:
         """The tensor as it lies in memory now: int8, in its own shape."""
-        return self.placement.unpack(read_words(self.port, self.placement))
+        return self._unpack(self._content())
 
-    def write_changed(self, values: np.ndarray) -> int:
-        """Write the slots whose contents change; returns how many.
+    def change(self, new: Callable[[np.ndarray], np.ndarray]) -> int:
+        """Read, and write the slots that differ in ``new`` of what was read; how many.
 
         A kernel word takes four 32-bit writes, the last of which (of zero) commits it.
         """
-        words = self.placement.words
-        old = read_words(self.port, self.placement)
-        new = self.placement.pack(old, values)
-        changed = np.unique(words[old != new].astype(np.int64) // (4 * self.slot))
-        for slot in changed:
-            address = int(slot) * 4 * self.slot
-            content = self.port.read(address, self.slot)
-            here = (words >= address) & (words < address + 4 * self.slot)
-            content[(words[here].astype(np.int64) - address) // 4] = new[here]
-            self.port.write(address, content)
-        self.slots_written += len(changed)
-        return len(changed)
+        content = self._content()
+        values = new(self._unpack(content))
+        after = self._pack(content.copy(), values)
+        rows = (content != after).reshape(-1, self.slot).any(axis=1)
+        changed = np.flatnonzero(np.repeat(rows, self.slot))
+        self.port.write_cells(self._cells, changed, after[changed])
+        written = int(rows.sum())
+        self.slots_written += written
+        return written
+
+    def write_changed(self, values: np.ndarray) -> int:
+        """Write the slots whose contents change; returns how many."""
+        return self.change(lambda old: values)
+
+    def _content(self) -> np.ndarray:
+        """uint32 [slot * words], little-endian: what lies in all slots."""
+        return self.port.read_cells(self._cells).astype(WORDS, copy=False)
+
+    def _unpack(self, content: np.ndarray) -> np.ndarray:
+        """The tensor of the slots' contents."""
+        if self._bytes is not None:
+            return content.view(np.int8)[self._bytes]
+        return self.placement.unpack(content[self._places])
+
+    def _pack(self, content: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The inverse, in place: what else lies in the slots stays."""
+        if self._bytes is not None:
+            content.view(np.int8)[self._bytes] = values
+        else:
+            content[self._places] = self.placement.pack(content[self._places], values)
+        return content

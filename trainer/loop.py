@@ -1,97 +1,52 @@
 """Training on the chip: forward on the accelerator, backward by reading and writing addresses.
 
-A Trainer holds only what the microcontroller would hold in SRAM: the velocities.  Kernels, biases,
-activations and logits are read from the chip's memory each time.
+A Trainer holds only what the microcontroller would hold in SRAM: the state of what is trained.
+Kernels, biases, activations and logits are read from the chip's memory each time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from max78k_sim import placement
+from max78k_sim.arithmetic import FRACTION_BITS
+from max78k_sim.batch import Batch
 from max78k_sim.errors import InputError, NotEmulated
 from max78k_sim.machine import Machine
 from max78k_sim.memory import Memory
-from max78k_sim.network import Layer
+from max78k_sim.network import NETWORK_INPUT
 
-from . import losses, optimizers, quantized_update
-from .gradients import GRADIENTS
+from . import forward, losses, snapshots
+from .backward import Backward, Gradient, Scale, channels_last
+from .blocks import Block
 from .kernel_store import KernelStore
+from .optimizers import ADAM_BITS
+from .parameter import Parameter, WideBias
+from .recipe import Recipe
 from .schedule import Schedule
 
 TRAINED_REGIONS = ("kernel", "bias")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    The learning rate is ``rate_mantissa / 2**rate_shift`` for the sum of a batch's gradients, in
-    real units (weights and data between -1 and 1).  Momentum is ``1 - 2**-momentum_shift``.
-    ``new_share`` / 256 of the examples shown are of the new class.
-    """
-
-    layer: str = "fc"
-    rate_mantissa: int = 1
-    rate_shift: int = 10
-    momentum_shift: int = 3
-    batch: int = 8
-    steps: int = 300
-    new_share: int = 64
-    seed: int = 1
-
-    def __post_init__(self):
-        ranges = {
-            "rate_mantissa": (1, 255),
-            "rate_shift": (-16, 30),
-            "momentum_shift": (0, 7),
-            "batch": (1, 256),
-            "steps": (1, 1 << 24),
-            "new_share": (0, 256),
-            "seed": (0, 0xFFFFFFFF),
-        }
-        for field, (lowest, highest) in ranges.items():
-            value = getattr(self, field)
-            if not lowest <= value <= highest:
-                raise InputError(f"{field} {value} is not in {lowest} to {highest}")
-        if (
-            optimizers.largest_velocity(self.batch, self.momentum_shift)
-            >= optimizers.VELOCITY_LIMIT
-        ):
-            raise InputError(
-                f"batch {self.batch} with momentum_shift {self.momentum_shift} could overflow the "
-                f"32-bit velocities; batch * 2**momentum_shift has to stay below 512"
-            )
-
-    def update_rate(self, weight_shift: int) -> tuple[int, int]:
-        """(mantissa, right shift) that turn a velocity into weight steps.
-
-        ``weight_shift`` is the layer's total shift: weights count 2**shift / 128.
-        """
-        shift = losses.ERROR_BITS + weight_shift + self.rate_shift
-        if not 1 <= shift <= 32:
-            raise InputError(
-                f"rate_shift {self.rate_shift} with a weight shift of {weight_shift}: the total "
-                f"right shift would be {shift}, it is 1 to 32"
-            )
-        return self.rate_mantissa, shift
+LAST_EXPONENT = -losses.ERROR_BITS - FRACTION_BITS  # of the last layer's gradients, all exact
+MARGIN_BITS = 1  # above the largest gradient that was seen when scales were chosen
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Labelled examples, new class first.  images: int8 [n, c, h, w]; labels: int64 [n]."""
+    """Labelled examples, new class first.
+
+    ``images``: int8 [n, channel, row, column]; ``labels``: int64 [n]; ``new``: how many are of the
+    new class; ``teacher``: uint8 [n, class], what the untrained network said, or None.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     new: int
+    teacher: np.ndarray | None = None
 
 
 def memory_digest(memory: Memory) -> str:
@@ -102,101 +57,206 @@ def memory_digest(memory: Memory) -> str:
     return digest.hexdigest()
 
 
-def trained_layer(machine: Machine, name: str) -> Layer:
-    """The layer to train; InputError or NotEmulated where this trainer cannot."""
-    if machine.program is None:
-        raise InputError("the machine has no program; call load(compile_network(network)) first")
-    network = machine.program.plan.network
-    layer = network.layer(name)
-    if layer.op not in GRADIENTS:
-        raise NotEmulated(f"training of {layer.op} layers ({name}); so far: {', '.join(GRADIENTS)}")
-    if layer.index != len(network.layers) - 1 or layer.output_bits != 32:
-        raise NotEmulated(f"training of {name}: so far only the last layer, with output_width: 32")
-    if layer.weight_bits != 8 or layer.eltwise:
-        raise NotEmulated(
-            f"training of {name}: so far only 8-bit weights (quantization: 8), and one operand"
-        )
-    plan = machine.program.plan
-    features, logits = plan.placement(name, "input"), plan.placement(name, "output")
-    if np.intersect1d(features.words, logits.words).size:
-        raise InputError(
-            f"{name} writes its output over its input (in_offset 0x{layer.in_offset:x}, out_offset "
-            f"0x{layer.out_offset:x}); training reads both after a run: choose another out_offset"
-        )
-    return layer
-
-
 class Trainer:
-    """Trains one layer of the program that a Machine has loaded."""
+    """Trains layers of the program that a Machine has loaded.
 
-    def __init__(self, machine: Machine, recipe: Recipe):
+    Where hidden layers learn, ``choose_scales`` comes before the first step.
+    """
+
+    def __init__(self, machine: Machine, recipe: Recipe, threads: int = 1):
+        if machine.program is None:
+            raise InputError(
+                "the machine has no program; call load(compile_network(network)) first"
+            )
         self.machine, self.recipe = machine, recipe
-        self.layer = trained_layer(machine, recipe.layer)
-        assert machine.program is not None
-        plan = machine.program.plan
-        name = self.layer.name
-        self.features = plan.placement(name, "input")
-        self.logits = plan.placement(name, "output")
+        self.plan = machine.program.plan
+        self.network = self.plan.network
+        self.batch = Batch(machine, threads)
+        last = self.network.layers[-1]
+        self.backward = Backward(self.network, recipe.layers or (last.name,))
+        if last.output_bits != 32:
+            raise NotEmulated(
+                f"training with 8-bit outputs of {last.name}: the loss needs output_width: 32"
+            )
+        if last.out_size != (1, 1):
+            raise NotEmulated(
+                f"training of {last.name} with {last.out_size[0]}x{last.out_size[1]} outputs a "
+                "class: the losses take one"
+            )
         self.stores = {
-            kind: KernelStore(machine.memory, plan.placement(name, kind))
+            (index, kind): KernelStore(
+                machine.memory, self.plan.placement(self.network.layers[index].name, kind)
+            )
+            for index in self.backward.involved
             for kind in TRAINED_REGIONS
-            if (name, kind) in plan.placements
+            if (self.network.layers[index].name, kind) in self.plan.placements
         }
-        self.velocity = {
-            kind: np.zeros(store.placement.shape, np.int64) for kind, store in self.stores.items()
-        }
-        self.rate = recipe.update_rate(self.layer.output_shift)
+        self.scales: dict[int, Scale] = {}
+        self.parameters: dict[tuple[int, str], Parameter | WideBias] = {}
+        if self.backward.trained == (last.index,):
+            self.set_scales({last.index: LAST_EXPONENT})
         self.step = 0  # steps done
+        self.right: list[int] = []  # of each step's examples, before it
+
+    # ---- scales ---------------------------------------------------------------------------------
+
+    def choose_scales(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Units of the gradients, from those of some examples, with one bit to spare."""
+        maps, weights = self.maps(images), self.weights()
+        error, _ = self.error(maps, labels, None)
+        largest = self.backward.largest(error, maps, weights)
+        room = self.recipe.gradient_limit.bit_length() - 1 - MARGIN_BITS
+        last, exponents = self.network.layers[-1].index, {}
+        for depth, index in enumerate(reversed(self.backward.trained)):
+            finest = self.recipe.finest(self.network.layers[index].output_shift, depth)
+            exponents[index] = max(largest[index] - room, finest)
+            if index == last:
+                exponents[index] = LAST_EXPONENT
+        self.set_scales(exponents)
+
+    def set_scales(self, exponents: Mapping[int, int]) -> None:
+        """Units of 2**exponent for each trained layer's gradients; the state starts at nothing."""
+        recipe, last = self.recipe, self.network.layers[-1].index
+        self.scales = {n: Scale(each, recipe.gradient_limit) for n, each in exponents.items()}
+        self.parameters = {}
+        for depth, index in enumerate(reversed(self.backward.trained)):
+            layer, exponent = self.network.layers[index], exponents[index]
+            plain = recipe.right_shift(layer.output_shift, exponent, depth)
+            adam = recipe.optimizer == "adam"
+            shift = recipe.right_shift(layer.output_shift, -ADAM_BITS, depth) if adam else plain
+            for kind in TRAINED_REGIONS:
+                if kind == "bias" and index == last and recipe.wide_bias:
+                    bias = WideBias(layer.out_channels, recipe, plain)
+                    self.parameters[index, kind] = bias
+                elif kind in recipe.parts and (index, kind) in self.stores:
+                    bits = layer.weight_bits if kind == "kernel" else 8
+                    store = self.stores[index, kind]
+                    self.parameters[index, kind] = Parameter(store, recipe, bits, shift)
+
+    # ---- forward --------------------------------------------------------------------------------
+
+    def weights(self) -> dict[int, tuple[np.ndarray, np.ndarray | None]]:
+        """Kernel and bias (or None) of the layers on the way, as they lie in memory now."""
+        found = {}
+        for index in self.backward.involved:
+            if (index, "kernel") in self.stores:
+                bias = self.stores.get((index, "bias"))
+                kernel = self.stores[index, "kernel"].read()
+                found[index] = kernel, None if bias is None else bias.read()
+        return found
+
+    def maps(self, images: np.ndarray) -> dict[int, np.ndarray]:
+        """What the way back needs, of many samples, by the accelerator: [s, row, column, c]."""
+        layers = [index for index in self.backward.needed if index != NETWORK_INPUT]
+        outputs = self.batch.run_layers(images, layers)
+        maps = {n: channels_last(outputs[self.network.layers[n].name]) for n in layers}
+        return maps | {NETWORK_INPUT: channels_last(images)}
+
+    def frozen(self, images: np.ndarray) -> dict[int, np.ndarray]:
+        """Latents: those maps that training does not change, of many samples."""
+        maps = self.maps(images)
+        return {index: maps[index] for index in self.backward.latents}
+
+    def maps_in_memory(self) -> dict[int, np.ndarray]:
+        """The same of the one sample whose run is over, read at their addresses."""
+        found = {}
+        for index in self.backward.needed:
+            if index == NETWORK_INPUT:
+                place = self.plan.placement(0, "input")
+            else:
+                place = self.plan.placement(self.network.layers[index].name, "output")
+            found[index] = channels_last(placement.read(self.machine.memory, place)[None])
+        return found
+
+    def logits(self, maps: Mapping[int, np.ndarray]) -> np.ndarray:
+        """int64 [sample, class]: the last layer's sums, and the processor's biases."""
+        last = self.network.layers[-1].index
+        sums = maps[last].reshape(len(maps[last]), -1).astype(np.int64)
+        bias = self.parameters.get((last, "bias"))
+        return sums + bias.values if isinstance(bias, WideBias) else sums
 
     def predict(self, image: np.ndarray) -> int:
         """Class of an image: int8 [channel, row, column] through the accelerator."""
-        return int(self.machine.run(image).reshape(-1).argmax())
-
-    def show(self, image: np.ndarray, label: int) -> bool:
-        """Run one example and add its gradient to the velocities; whether it was right."""
         self.machine.run(image)
-        return self.learn_from_memory(label)
+        last = self.network.layers[-1].index
+        return int(self.logits({last: self.maps_in_memory()[last]})[0].argmax())
 
-    def learn_from_memory(self, label: int) -> bool:
-        """Add the gradient of the example whose activations and logits lie in data memory."""
-        logits = placement.read(self.machine.memory, self.logits).reshape(-1)
-        features = placement.read(self.machine.memory, self.features).reshape(-1)
-        error = losses.softmax_error(logits, label, self.layer.output_shift)
-        gradients = GRADIENTS[self.layer.op](error, features)
-        for kind, gradient in zip(TRAINED_REGIONS, gradients, strict=True):
-            if kind in self.velocity:
-                self.velocity[kind] += gradient
-        return int(logits.argmax()) == label
+    # ---- backward -------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Before a batch: the velocities decay."""
-        for velocity in self.velocity.values():
-            optimizers.decay(velocity, self.recipe.momentum_shift)
+    def error(
+        self, maps: Mapping[int, np.ndarray], labels: np.ndarray, teacher: np.ndarray | None
+    ) -> tuple[Block, int]:
+        """The error of the logits, and how many samples were right."""
+        last, logits = self.network.layers[-1], self.logits(maps)
+        wanted = losses.targets(labels, last.out_channels, teacher, self.recipe.teacher_share)
+        error = losses.LOSSES[self.recipe.loss](logits, wanted, last.output_shift)
+        right = int((logits.argmax(axis=1) == labels).sum())
+        block = Block(
+            error.astype(np.int16).reshape(-1, 1, 1, last.out_channels),
+            np.full(len(labels), -losses.ERROR_BITS),
+        )
+        return block, right
+
+    def learn(
+        self, maps: Mapping[int, np.ndarray], labels: np.ndarray, teacher: np.ndarray | None = None
+    ) -> int:
+        """One step from the maps of a batch; how many samples were right before it."""
+        if not self.scales:
+            raise InputError("call choose_scales with some examples before training hidden layers")
+        error, right = self.error(maps, labels, teacher)
+        found = self.backward.gradients(error, maps, self.weights(), self.scales)
+        self.add(found)
+        self.apply()
+        self.right.append(right)
+        return right
+
+    def add(self, found: Mapping[int, Gradient]) -> None:
+        """A batch's gradients into the state of what is trained."""
+        for (index, kind), parameter in self.parameters.items():
+            gradient = found[index].kernel if kind == "kernel" else found[index].bias
+            parameter.add(gradient)
 
     def apply(self) -> None:
         """After a batch: read the kernels at their addresses, step, write what changed."""
         first = 0
-        for kind, store in self.stores.items():
-            velocity = self.velocity[kind]
-            draw = quantized_update.draws(self.recipe.seed, self.step, velocity.size, first)
-            weights = quantized_update.update(store.read(), velocity, self.rate, draw)
-            store.write_changed(weights)
-            first += velocity.size
+        for _, parameter in sorted(self.parameters.items(), key=self._order):
+            parameter.step(self.step, first)
+            first += parameter.velocity.size
         self.step += 1
 
-    def train_batch(self, images: np.ndarray, labels: np.ndarray) -> int:
-        """One step: show a batch, then apply.  Returns how many were right before the step."""
-        self.begin()
-        right = sum(
-            self.show(image, int(label)) for image, label in zip(images, labels, strict=True)
-        )
-        self.apply()
-        return right
+    @staticmethod
+    def _order(item) -> tuple[int, int]:
+        """Of draws: the last layer first, its kernel before its bias."""
+        (index, kind), _ = item
+        return -index, TRAINED_REGIONS.index(kind)
+
+    def train_batch(
+        self, images: np.ndarray, labels: np.ndarray, teacher: np.ndarray | None = None
+    ) -> int:
+        """One step on images, through the fast engine."""
+        return self.learn(self.maps(images), labels, teacher)
+
+    def train_latents(
+        self, latents: Mapping[int, np.ndarray], labels: np.ndarray, teacher=None
+    ) -> int:
+        """One step on kept latents: the processor computes the layers behind them."""
+        maps = forward.complete(self.network, self.backward.involved, latents, self.weights())
+        return self.learn(maps, labels, teacher)
 
     @property
     def slots_written(self) -> dict[str, int]:
         """Kernel words and bias bytes written since the start, by region."""
-        return {kind: store.slots_written for kind, store in self.stores.items()}
+        return {
+            kind: sum(
+                store.slots_written for (_, each), store in self.stores.items() if each == kind
+            )
+            for kind in TRAINED_REGIONS
+        }
+
+
+def together(samples: list[dict[int, np.ndarray]]) -> dict[int, np.ndarray]:
+    """Maps of single samples as those of a batch."""
+    return {index: np.concatenate([each[index] for each in samples]) for index in samples[0]}
 
 
 @dataclass(frozen=True)
@@ -220,68 +280,24 @@ def train(
     schedule = Schedule(
         pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
     )
-    mark = fingerprint(trainer, pool)
+    if not trainer.scales:
+        first = schedule.batch_at(0)
+        trainer.choose_scales(pool.images[first], pool.labels[first])
+    mark = snapshots.fingerprint(trainer, pool)
     if snapshot is not None and snapshot.exists():
-        restore(trainer, snapshot, mark)
+        snapshots.restore(trainer, snapshot, mark)
+    frozen = trainer.backward.latents != (NETWORK_INPUT,)  # a beginning that never changes
+    latents = trainer.frozen(pool.images) if frozen else {}
     while trainer.step < recipe.steps:
         chosen = schedule.batch_at(trainer.step)
-        right = trainer.train_batch(pool.images[chosen], pool.labels[chosen])
+        teacher = None if pool.teacher is None else pool.teacher[chosen]
+        if frozen:
+            these = {index: each[chosen] for index, each in latents.items()}
+            right = trainer.train_latents(these, pool.labels[chosen], teacher)
+        else:
+            right = trainer.train_batch(pool.images[chosen], pool.labels[chosen], teacher)
         if snapshot is not None and (
             trainer.step % snapshot_every == 0 or trainer.step == recipe.steps
         ):
-            save(trainer, snapshot, mark)
+            snapshots.save(trainer, snapshot, mark)
         yield Progress(trainer.step, recipe.batch, right)
-
-
-def fingerprint(trainer: Trainer, pool: Pool) -> str:
-    """SHA-256 of everything that decides the outcome: program, recipe and examples."""
-    assert trainer.machine.program is not None
-    digest = hashlib.sha256(repr(sorted(asdict(trainer.recipe).items())).encode())
-    for write in (*trainer.machine.program.writes, *trainer.machine.program.start):
-        digest.update(write.address.to_bytes(4, "little") + write.words.astype("<u4").tobytes())
-    for part in (pool.images, pool.labels.astype("<i8"), np.array([pool.new], "<i8")):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
-
-
-def save(trainer: Trainer, file: Path, mark: str) -> None:
-    """Write a snapshot to a temporary name, flush it to disk and rename it."""
-    memory = trainer.machine.memory
-    arrays: dict[str, Any] = {
-        f"memory_{region}": memory.arrays[region] for region in TRAINED_REGIONS
-    }
-    arrays |= {f"velocity_{kind}": value for kind, value in trainer.velocity.items()}
-    written = trainer.slots_written
-    counts = np.array([trainer.step, *(written.get(kind, 0) for kind in TRAINED_REGIONS)], np.int64)
-    temporary = file.with_name(file.name + ".tmp")
-    with temporary.open("wb") as stream:
-        np.savez(stream, mark=np.frombuffer(mark.encode(), np.uint8), counts=counts, **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-
-
-def restore(trainer: Trainer, file: Path, mark: str) -> None:
-    """The inverse of ``save``; InputError when the snapshot is of another run or is damaged."""
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if bytes(stored["mark"]) != mark.encode():
-                raise InputError(
-                    "this snapshot is of another network, recipe or data set; choose another "
-                    "output directory, or delete the file to start anew",
-                    file=file,
-                )
-            counts = stored["counts"]
-            memory = {region: stored[f"memory_{region}"] for region in TRAINED_REGIONS}
-            velocity = {kind: stored[f"velocity_{kind}"] for kind in trainer.velocity}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"not a snapshot ({error}); delete it to start anew", file=file) from None
-    for region, words in memory.items():
-        trainer.machine.memory.arrays[region][:] = words
-        trainer.machine.memory.versions[region] += 1
-    for kind, value in velocity.items():
-        trainer.velocity[kind][:] = value
-    trainer.step = int(counts[0])
-    for kind, count in zip(TRAINED_REGIONS, counts[1:], strict=True):
-        if kind in trainer.stores:
-            trainer.stores[kind].slots_written = int(count)

@@ -1,4 +1,4 @@
-"""Soft-max cross-entropy in integers: the error that training feeds back.
+"""Losses in integers: the errors that training feeds back.
 
 Written down in docs/training-arithmetic.md; firmware/runtime/cnn_train.c is its twin, bit for bit.
 """
@@ -11,6 +11,8 @@ import numpy as np
 
 ERROR_BITS = 15  # an error of 32768 stands for 1
 ERROR_ONE = 1 << ERROR_BITS
+ERROR_LIMIT = ERROR_ONE - 1  # of an int16
+TEACHER_BITS = 8  # a teacher's probability of 256 stands for 1
 EXPONENT_BITS = 10  # fraction bits of a base-2 exponent
 TABLE_BITS = 5  # 32 steps of the table between 1 and 1/2
 POWER_BITS = 16  # a power of 65536 stands for 1
@@ -48,14 +50,55 @@ def powers_of_e(distance: np.ndarray, shift: int) -> np.ndarray:
     return np.where(whole > LARGEST_EXPONENT, 0, power >> np.minimum(whole, LARGEST_EXPONENT))
 
 
-def softmax_error(accumulators: np.ndarray, label: int, shift: int) -> np.ndarray:
-    """Derivative of the cross-entropy by each logit: probability minus one for the label.
+def probabilities(logits: np.ndarray, shift: int) -> np.ndarray:
+    """Soft-max: int64 [sample, class] in units of 1/32768, rounded down, of int32 ``logits``."""
+    distance = logits.astype(np.int64)
+    power = powers_of_e(distance.max(axis=-1, keepdims=True) - distance, shift)
+    return (power << ERROR_BITS) // power.sum(axis=-1, keepdims=True)
 
-    ``accumulators``: int32 [class], the raw 32-bit outputs.  Returns int64 [class] in units of
-    1/32768, from -32768 to 32768 (certain, and wrong).
+
+def targets(
+    labels: np.ndarray, classes: int, teacher: np.ndarray | None = None, share: int = 0
+) -> np.ndarray:
+    """What probabilities should be: int64 [sample, class] in units of 1/32768.
+
+    1 for the label; with ``teacher`` (uint8 [sample, class], units of 1/256: what another network
+    said) that counts ``share`` / 256 and the label the rest.
     """
-    logits = accumulators.astype(np.int64)
-    power = powers_of_e(logits.max() - logits, shift)
-    error = (power << ERROR_BITS) // power.sum()
-    error[label] -= ERROR_ONE
-    return error
+    wanted = np.zeros((len(labels), classes), np.int64)
+    wanted[np.arange(len(labels)), labels] = ERROR_ONE
+    if teacher is None or not share:
+        return wanted
+    said = teacher.astype(np.int64) << ERROR_BITS - TEACHER_BITS
+    return wanted * ((1 << TEACHER_BITS) - share) + said * share >> TEACHER_BITS
+
+
+def cross_entropy(logits: np.ndarray, wanted: np.ndarray, shift: int) -> np.ndarray:
+    """Derivative of the cross-entropy by each logit: probability minus what it should be.
+
+    ``logits``: int32 [sample, class], sums of products; ``wanted``: see ``targets``; ``shift``:
+    scale of the layer's weights.  int64, units of 1/32768, saturated to +-32767.
+    """
+    return limited(probabilities(logits, shift) - wanted)
+
+
+def squared(logits: np.ndarray, wanted: np.ndarray, shift: int) -> np.ndarray:
+    """Derivative of half the squared distance of the real logits from what they should be."""
+    left = ERROR_BITS - LOGIT_BITS + shift
+    real = logits.astype(np.int64)
+    real = real << left if left >= 0 else real + (1 << -left - 1) >> -left
+    return limited(real - wanted)
+
+
+def limited(error: np.ndarray) -> np.ndarray:
+    """Errors of at most 1 - 2**-15, which int16 holds."""
+    return np.clip(error, -ERROR_LIMIT, ERROR_LIMIT)
+
+
+LOSSES = {"cross-entropy": cross_entropy, "squared": squared}
+
+
+def said(logits: np.ndarray, shift: int) -> np.ndarray:
+    """A teacher's probabilities as they are kept: uint8 [sample, class], units of 1/256."""
+    kept = probabilities(logits, shift) >> ERROR_BITS - TEACHER_BITS
+    return np.minimum(kept, (1 << TEACHER_BITS) - 1).astype(np.uint8)

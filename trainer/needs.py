@@ -140,7 +140,8 @@ def need_of(
     pools = layer.pool != (1, 1)
     winners = pools and not layer.pool_average
     in_flight = bool(layer.eltwise) and (layer.has_kernels or (pools and not layer.pool_first))
-    whole = layer.index in weighted or (passes_down and (winners or in_flight))
+    signs = layer.activation == "abs"  # are not stored: the sums are computed again
+    whole = layer.index in weighted or signs or (passes_down and (winners or in_flight))
     clips = layer.has_kernels or bool(layer.eltwise) or layer.activation is not None
     return Need(
         layer,
@@ -163,8 +164,6 @@ def refuse_unknown(layer: Layer, passes_down: bool) -> None:
     reason = ""
     if DATA_BUFFER in layer.sources or layer.buffer_shift or layer.buffer_insert:
         reason = "it uses a rolling buffer, which holds the samples before"
-    elif layer.activation == "abs":
-        reason = "the sign that activate: Abs takes away is not stored"
     elif passes_down and layer.eltwise and layer.eltwise not in LINEAR_ELTWISE:
         reason = f"element-wise {layer.eltwise} has no derivative; train layers after it"
     if reason:

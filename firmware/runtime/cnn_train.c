@@ -112,6 +112,14 @@ static uint32_t power_of_e(uint32_t distance)
     return whole > CNN_LARGEST_EXPONENT ? 0 : power >> whole;
 }
 
+/* What 16 bits hold, of a certain class that is wrong, and of a label that is impossible. */
+static int32_t limited(int32_t error)
+{
+    if (error > CNN_ERROR_LIMIT)
+        return CNN_ERROR_LIMIT;
+    return error < -CNN_ERROR_LIMIT ? -CNN_ERROR_LIMIT : error;
+}
+
 static uint32_t compute_errors(uint32_t label)
 {
     uint32_t best = 0, sum = 0;
@@ -127,6 +135,8 @@ static uint32_t compute_errors(uint32_t label)
     for (unsigned class = 0; class < CLASSES; class++)
         state.error[class] = (int32_t)((power[class] << CNN_ERROR_BITS) / sum);
     state.error[label] -= 1 << CNN_ERROR_BITS;
+    for (unsigned class = 0; class < CLASSES; class++)
+        state.error[class] = limited(state.error[class]);
     return best;
 }
 

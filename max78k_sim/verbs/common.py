@@ -18,16 +18,6 @@ from ..network import Network
 from ..program import Program, compile_network
 from ..whole_files import write_whole
 
-RECIPE_FIELDS = (
-    "rate_mantissa",
-    "rate_shift",
-    "momentum_shift",
-    "batch",
-    "steps",
-    "new_share",
-    "seed",
-)
-
 
 def network_from(options: Namespace) -> Network:
     """The network that the vendor's switches name."""
@@ -66,13 +56,14 @@ def compiled(network: Network) -> Program:
 
 
 def recipe_from(options: Namespace, network: Network):
-    """A trainer.loop.Recipe: its defaults, and what was asked for."""
-    from trainer.loop import Recipe
+    """A trainer.recipe.Recipe: its defaults, and what was asked for."""
+    from trainer.recipe import Recipe
 
-    asked = {name: getattr(options, name) for name in RECIPE_FIELDS}
+    asked = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
     given = {name: value for name, value in asked.items() if value is not None}
-    layer = network.layer(options.layer or network.layers[-1].name)
-    return Recipe(layer=layer.name, **given)
+    names = given.get("layers", ())
+    given["layers"] = tuple(network.layer(name).name for name in names)
+    return Recipe(**given)
 
 
 def pool_from(options: Namespace, dataset, new_class: int):

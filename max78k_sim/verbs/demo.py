@@ -21,8 +21,9 @@ from firmware.cost import step_cycles
 from firmware.generate import generate
 from firmware.host import HostTrainer, compile_library
 from trainer.datasets import Dataset, load_dataset
-from trainer.loop import Pool, Recipe, Trainer, memory_digest, train
+from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
+from trainer.recipe import Recipe
 from trainer.schedule import Schedule
 
 from ..evaluator import Evaluation, Evaluator
@@ -43,7 +44,7 @@ from .common import (
     write_json,
     write_whole,
 )
-from .training import training_check, training_step
+from .training import layer_in_c, training_check, training_step
 
 NETWORK = networks.DIRECTORY / "fashion"
 NEW_CLASS = 8  # bag
@@ -202,7 +203,7 @@ def print_accuracies(run: Run, outcome: Outcome) -> None:
 
 def train_in_c(run: Run, outcome: Outcome) -> tuple[bool, HostTrainer]:
     """Generate, compile and run the C on the memories of a second accelerator."""
-    layer = run.network.layer(run.recipe.layer)
+    layer = layer_in_c(run.network, run.recipe)
     directory = run.directory / "c"
     files = generate(
         run.program.plan,
@@ -252,8 +253,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Every number of the last screen."""
     recipe = run.recipe
-    inference = latency(run.network).on_silicon
-    step = step_cycles(trainer.layer.out_channels, trainer.layer.features, recipe.batch)
+    inference, layer = latency(run.network).on_silicon, run.network.layers[-1]
+    step = step_cycles(layer.out_channels, layer.features, recipe.batch)
     accelerator = inference * recipe.batch
     return {
         "recipe": asdict(recipe),
@@ -266,7 +267,7 @@ def summarise(
         "old_before": outcome.before.of(run.old_classes),
         "old_after": outcome.after.of(run.old_classes),
         "kernel_words_written": outcome.written["kernel"],
-        "kernel_words_of_layer": trainer.stores["kernel"].slots,
+        "kernel_words_of_layer": trainer.stores[layer.index, "kernel"].slots,
         "kernel_words_of_network": run.program.plan.kernel_words_used,
         "bias_bytes_written": outcome.written.get("bias", 0),
         "sram_bytes": host.number("cnn_train_sram"),

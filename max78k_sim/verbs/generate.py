@@ -5,11 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from firmware.generate import generate
-from trainer.loop import Trainer
 
-from ..machine import Machine
 from .common import compiled, make_directory, network_from, recipe_from
-from .training import training_check, training_step
+from .training import layer_in_c, training_check, training_step
 
 
 def main(options: Namespace) -> None:
@@ -21,9 +19,7 @@ def main(options: Namespace) -> None:
         files = generate(program.plan, directory)
     else:
         recipe = recipe_from(options, network)
-        machine = Machine(network.device)
-        machine.load(program)
-        layer = Trainer(machine, recipe).layer  # refuses what cannot be trained
+        layer = layer_in_c(network, recipe)
         step, check = training_step(recipe, layer), training_check(program, recipe)
         files = generate(program.plan, directory, step, check)
     for file in files:

@@ -15,7 +15,8 @@ from max78k_sim import Machine
 from max78k_sim.batch import Batch
 from max78k_sim.bus import Bus
 from tests import fashion
-from trainer.loop import Recipe, Trainer
+from trainer.loop import Trainer
+from trainer.recipe import Recipe
 
 from . import subjects
 from .figures import Figure, best
@@ -70,9 +71,7 @@ def machine_figures() -> list[Figure]:
     chip.run(sample)
 
     def step():
-        trainer.begin()
-        trainer.learn_from_memory(3)
-        trainer.apply()
+        trainer.learn(trainer.maps_in_memory(), np.array([3]))
 
     multiplications = sum(layer.multiplications for layer in fashion.network().layers)
     return [

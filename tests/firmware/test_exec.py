@@ -20,7 +20,7 @@ from max78k_sim.program import compile_network
 from max78k_sim.programs.replay import READ, WRITE, Recorder, finish, load_trace, replay
 from max78k_sim.verbs.training import training_check, training_step
 from tests import builders, fashion
-from trainer.loop import Recipe
+from trainer.recipe import Recipe
 
 SOURCE = Path(__file__).with_name("exec_program.c")
 

@@ -20,7 +20,8 @@ from tests import fashion
 from tests.conformance.cases import Case
 from tests.conftest import CASES
 from tests.strategies import examples, networks
-from trainer.loop import Recipe, Trainer, memory_digest
+from trainer.loop import Trainer, memory_digest
+from trainer.recipe import Recipe
 from trainer.schedule import Schedule
 
 TWIN = Path(__file__).with_name("c_twin.c")

@@ -1,5 +1,8 @@
 """Stochastic rounding, momentum and the schedule."""
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +11,8 @@ from hypothesis import strategies as st
 from max78k_sim.errors import InputError
 from tests.strategies import examples
 from trainer import optimizers, quantized_update
-from trainer.loop import Recipe
+from trainer.quantized_update import Grid
+from trainer.recipe import SCHEDULES, Recipe
 from trainer.schedule import Schedule
 
 
@@ -37,21 +41,94 @@ def test_draws_are_spread():
     assert abs(np.corrcoef(draws, following)[0, 1]) < 0.02
 
 
-@given(st.integers(-128, 127), st.integers(-(2**31), 2**31 - 1), st.integers(1, 32))
+ROUNDINGS = tuple(quantized_update.ROUNDINGS)
+
+
+@given(
+    st.integers(-128, 127),
+    st.integers(-(2**39), 2**39),
+    st.integers(-3, 32),
+    st.sampled_from(ROUNDINGS),
+    st.integers(0, 8),
+)
+@examples(300)
+def test_a_step_is_what_it_says_within_one_unit(weight, change, shift, rounding, fraction_bits):
+    grid, draw = Grid(8, fraction_bits), quantized_update.draws(1, 1, 1)
+    total = grid.whole(np.array([weight], np.int8), None)
+    moved = quantized_update.update(total, np.array([change]), shift, draw, rounding)
+    exact = (weight << fraction_bits) - change / 2**shift
+    assert abs(exact - moved[0]) <= (1 if shift > 0 else 0)
+    weights, fraction = grid.split(moved)
+    assert weights.dtype == np.int8 and -128 <= weights[0] <= 127
+    unit = 1 << fraction_bits
+    wanted = np.clip(moved[0], -128 * unit, 127 * unit)
+    assert int(weights[0]) * unit + int(fraction[0]) == wanted
+    assert abs(int(fraction[0])) <= unit // 2
+
+
+@given(st.sampled_from((1, 2, 4, 8)), st.integers(-(2**20), 2**20), st.sampled_from((0, 8)))
 @examples(200)
-def test_weights_stay_in_8_bits(weight, velocity, shift):
-    args = np.array([weight], np.int8), np.array([velocity]), (255, shift)
-    new = quantized_update.update(*args, quantized_update.draws(1, 1, 1))
-    exact = weight - velocity * 255 / 2**shift
-    assert new.dtype == np.int8
-    assert abs(np.clip(exact, -128, 127) - new[0]) <= 1
+def test_narrow_weights_stay_in_their_range(bits, total, fraction_bits):
+    grid = Grid(bits, fraction_bits)
+    weights, fraction = grid.split(np.array([total]))
+    lowest, highest = {1: (-1, 0), 2: (-2, 1), 4: (-8, 7), 8: (-128, 127)}[bits]
+    assert lowest <= weights[0] <= highest
+    again = grid.whole(weights, fraction)
+    assert np.array_equal(grid.split(again)[0], weights)
 
 
-def test_a_velocity_of_nothing_changes_nothing():
-    weights = np.arange(-128, 128).astype(np.int8)
+def test_a_change_of_nothing_changes_nothing():
+    total = np.arange(-128, 128)
     draws = quantized_update.draws(5, 5, 256)
-    new = quantized_update.update(weights, np.zeros(256, np.int64), (255, 32), draws)
-    assert np.array_equal(new, weights)
+    for rounding in ROUNDINGS:
+        new = quantized_update.update(total, np.zeros(256, np.int64), 32, draws, rounding)
+        assert np.array_equal(new, total)
+
+
+def test_truncation_loses_small_steps_that_stochastic_rounding_keeps():
+    change, draws = np.full(40_000, 100), quantized_update.draws(3, 3, 40_000)
+    steps = {name: -quantized_update.update(np.zeros(40_000, np.int64), change, 8, draws, name)
+             for name in ROUNDINGS}  # fmt: skip
+    assert not steps["truncate"].any() and not steps["nearest"].any()
+    assert steps["stochastic"].mean() == pytest.approx(100 / 256, abs=0.01)
+
+
+@given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20))
+@examples(200)
+def test_integer_roots(values):
+    found = optimizers.integer_root(np.array(values, np.int64))
+    assert found.tolist() == [math.isqrt(value) for value in values]
+
+
+@pytest.mark.parametrize("size", (1 << 12, 1 << 16, 1 << 20))
+def test_adam_takes_equal_steps_for_gradients_of_any_size(size):
+    velocity, second = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    gradient = np.array([size, -size])
+    for _ in range(3000):
+        optimizers.decay(velocity, 3)
+        velocity += gradient
+        optimizers.add_square(second, gradient, 3)
+    change = optimizers.adam_change(velocity, second)
+    wanted = 1 << optimizers.ADAM_BITS
+    coarse = size < 1 << 31 - 3 - optimizers.SQUARE_BITS  # counts as nothing, or as 1
+    assert (
+        (np.abs(change) <= wanted * 1.2).all()
+        if coarse
+        else change[0] == pytest.approx(wanted, rel=0.1)
+    )
+    assert change[0] > 0 > change[1]
+
+
+@given(st.integers(1, 64), st.integers(0, 7))
+@examples(100)
+def test_velocities_never_leave_32_bits(batch, shift):
+    limit = optimizers.gradient_limit(batch, shift)
+    for sign in (1, -1):
+        velocity = np.zeros(1, np.int64)
+        for _ in range(40 << shift):
+            optimizers.decay(velocity, shift)
+            velocity += sign * batch * limit
+            assert -(1 << 31) <= velocity[0] < 1 << 31
 
 
 @given(st.integers(0, 7), st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=30))
@@ -85,6 +162,9 @@ BAD_RECIPES = (
     (dict(rate_mantissa=0), "rate_mantissa 0 is not in 1 to 255"),
     (dict(steps=0), "steps 0 is not in 1 to"),
     (dict(seed=-1), "seed -1 is not in 0 to"),
+    (dict(loss="hinge"), "loss 'hinge': it is cross-entropy, squared"),
+    (dict(precision="int4"), "precision 'int4': it is in place, residual, int16"),
+    (dict(parts=("gamma",)), "of a layer, kernel and bias can be trained"),
 )
 
 
@@ -95,6 +175,13 @@ def test_bad_recipes(fields, message):
     assert message in str(error.value)
 
 
-def test_a_rate_that_no_shift_can_hold():
-    with pytest.raises(InputError, match="the total right shift would be 46, it is 1 to 32"):
-        Recipe(rate_shift=30).update_rate(1)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates_never_rise(name):
+    factors = [SCHEDULES[name](step, 100) for step in range(100)]
+    assert factors[0] == 256 and min(factors) >= 0
+    assert all(b <= a for a, b in pairwise(factors))
+
+
+def test_a_rate_that_is_out_of_reach_says_which_would_do():
+    with pytest.raises(InputError, match="would be 50, it is 1 to 32; rate_shift 10 would do"):
+        Recipe(rate_shift=28).right_shift(0, -29, 0)
