@@ -45,7 +45,7 @@ $(VENV)/demo.stamp: $(BIN)/python $(NEEDS)
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python $(NEEDS)
-	$(PIP) --editable '.[plots,train,digits,audio,emulate,test]'
+	$(PIP) --editable '.[plots,train,digits,audio,emulate,tensorboard,test]'
 	touch $@ $(VENV)/demo.stamp
 
 clean:

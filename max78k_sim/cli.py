@@ -187,17 +187,42 @@ def registers_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
+RECIPE_OPTIONS = (  # of trainer.recipe.Recipe, which has the defaults and the ranges
+    ("--steps", int, "N", "batches"),
+    ("--batch", int, "N", "examples in a batch"),
+    ("--rate-mantissa", int, "N", "learning rate: mantissa / 2**shift"),
+    ("--rate-shift", int, "N", None),
+    ("--deeper-shift", int, "N", "... more for each trained layer further from the output"),
+    ("--schedule", str, "NAME", "of the rate: constant, linear, halving"),
+    ("--optimizer", str, "NAME", "momentum, adam"),
+    ("--momentum-shift", int, "N", "momentum: 1 - 2**-shift"),
+    ("--decay-shift", int, "N", "weights lose 2**-shift of themselves at each step; 0: nothing"),
+    ("--precision", str, "NAME", "beside a weight: in place, residual (8 bits), int16"),
+    ("--rounding", str, "NAME", "of a step: stochastic, nearest, truncate"),
+    ("--loss", str, "NAME", "cross-entropy, squared"),
+    ("--teacher-share", int, "N", "of 256: what the untrained network said, against the label"),
+    ("--new-share", int, "N", "of 256 examples, how many are new"),
+    ("--seed", int, "N", "of rounding and order"),
+)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def recipe_options(parser: argparse.ArgumentParser) -> None:
-    """How to train; the defaults are trainer.loop.Recipe's."""
+    """How to train; the defaults are trainer.recipe.Recipe's."""
     group = parser.add_argument_group("training")
-    group.add_argument("--layer", help="layer to train (default: the last)")
-    group.add_argument("--steps", type=int, help="batches")
-    group.add_argument("--batch", type=int, help="examples in a batch")
-    group.add_argument("--rate-mantissa", type=int, help="learning rate: mantissa / 2**shift")
-    group.add_argument("--rate-shift", type=int)
-    group.add_argument("--momentum-shift", type=int, help="momentum: 1 - 2**-shift")
-    group.add_argument("--new-share", type=int, help="of 256 examples, how many are new")
-    group.add_argument("--seed", type=int, help="of rounding and order")
+    group.add_argument(
+        "--layers", "--layer", type=names, metavar="NAMES", help="default: the last; conv4,fc"
+    )
+    group.add_argument("--parts", type=names, metavar="NAMES", help="default: kernel,bias")
+    for flag, kind, metavar, text in RECIPE_OPTIONS:
+        group.add_argument(flag, type=kind, metavar=metavar, help=text)
+    group.add_argument(
+        "--wide-bias", action="store_true", default=None, help="32-bit biases on the processor"
+    )
 
 
 def data_options(parser: argparse.ArgumentParser) -> None:
@@ -257,6 +282,13 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     data_options(parser)
     recipe_options(parser)
     parser.add_argument("--out", metavar="DIR", required=True, help="results")
+    parser.add_argument(
+        "--seeds", type=numbers, metavar="N,N", help="several runs, each in a folder of its own"
+    )
+    parser.add_argument(
+        "--sram", metavar="KB", type=int, default=96, help="that may be used (default: %(default)s)"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="also write its events")
     parser.add_argument(
         "--keep-snapshot", action="store_true", help="keep what a killed run is resumed from"
     )
@@ -342,7 +374,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("replay", "what a program did on the bus, again: every read is compared", replay_options),
     ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("quantize", "a trained checkpoint's real weights to integers", quantize_options),
-    ("train", "train a network's last layer on the simulated chip", train_options),
+    ("train", "train layers of a network on the simulated chip", train_options),
     ("generate", "C for the board: the address map and the training step", generate_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),

@@ -1,18 +1,37 @@
-"""``max78k train``: train a network's last layer on the simulated chip."""
+"""``max78k train``: train layers of a network on the simulated chip."""
 
 from __future__ import annotations
 
+import csv
 import json
 from argparse import Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
+from rich.progress import TextColumn
 
-from trainer.datasets import load_dataset
-from trainer.loop import Trainer, memory_digest, train
+from trainer import losses
+from trainer.datasets import Dataset, load_dataset
+from trainer.evaluation import evaluate
+from trainer.loop import Pool, Trainer, memory_digest, train
+from trainer.memory_choice import Rules
+from trainer.memory_plan import MemoryPlan, plan_memory
+from trainer.memory_text import explain
+from trainer.needs import find_needs
+from trainer.recipe import Recipe
+from trainer.step_cost import StepCost, step_multiplications
+from trainer.step_sram import StepOptions, step_sram
+from trainer.vendor_checkpoint import write_back
 
+from ..allocation import Plan
 from ..errors import InputError
-from ..evaluator import Evaluator
+from ..latency import latency
 from ..machine import Machine
+from ..network import Network
+from ..program import Program, compile_network
 from .common import (
     compiled,
     export_parameters,
@@ -23,48 +42,206 @@ from .common import (
     progress,
     recipe_from,
     write_json,
+    write_whole,
 )
+
+SHOWN = 100  # of the last examples shown: how many were right
+ADAM_BYTES = 4  # of a second moment
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, and where results go."""
+
+    network: Network
+    program: Program
+    memory: MemoryPlan
+    pool: Pool
+    test: Dataset
+    new_class: int
+    options: Namespace
 
 
 def main(options: Namespace) -> None:
-    """Train, resuming where an earlier run in the same directory stopped."""
+    """Train once a seed, resuming where an earlier run in the same directory stopped."""
     network = network_from(options)
     recipe = recipe_from(options, network)
-    shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
-    test = part_of(test, options.test_images)
+    task = prepare(options, network, recipe)
+    if not options.json:
+        print(*explain(task.memory), sep="\n")
+    seeds = options.seeds or (recipe.seed,)
+    directory = make_directory(options.out)
+    results = []
+    for seed in seeds:
+        folder = directory if len(seeds) == 1 else make_directory(str(directory / f"seed-{seed}"))
+        results.append(run(task, replace(recipe, seed=seed), folder))
+    whole = results[0] if len(seeds) == 1 else summary(results)
+    write_json(directory / "result.json", whole)
+    if options.json:
+        print(json.dumps(whole))
+        return
+    print(f"new class {task.new_class}: {whole['new_before']:.2%} -> {whole['new_after']:.2%}")
+    print(f"old classes: {whole['old_before']:.2%} -> {whole['old_after']:.2%}")
+    print(f"{directory}/result.json, and of each run trained.pth.tar, trained.npz, steps.csv")
+
+
+def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
+    """Data, and a plan of the memory that backward reads; InputError where something is wrong."""
     classes = network.output_shape[0]
     new_class = classes - 1 if options.new_class is None else options.new_class
     if not 0 <= new_class < classes:
         raise InputError(f"--new-class {new_class}: the network has classes 0 to {classes - 1}")
-    machine = Machine(network.device)
-    machine.load(compiled(network))
-    trainer = Trainer(machine, recipe)
-    pool = pool_from(options, shown, new_class)
-    directory = make_directory(options.out)
+    program = compiled(network)
+    trained = recipe.layers or (network.layers[-1].name,)
+    memory = memory_plan(program.plan, trained, recipe, options.sram)
+    if memory.changes:  # outputs elsewhere, so that backward finds what it needs
+        program = compile_network(memory.plan.network)
+    shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
+    test = part_of(test, options.test_images)
+    return Task(
+        program.plan.network, program, memory, pool_from(options, shown, new_class), test,
+        new_class, options,
+    )  # fmt: skip
+
+
+def memory_plan(plan: Plan, trained: tuple[str, ...], recipe: Recipe, kilobytes: int) -> MemoryPlan:
+    """Where the backward pass gets its tensors from, within a budget of SRAM."""
+    weights = trained if "kernel" in recipe.parts else ()
+    biases = () if "kernel" in recipe.parts else trained
+    needs = find_needs(plan.network, weights, biases)
+    bits = max(recipe.fraction_bits(8), 0)
+    adam = ADAM_BYTES * (recipe.optimizer == "adam")
+    taken = step_sram(
+        plan.network, needs, StepOptions(fraction_bytes=bits // 8, velocity_bytes=4 + adam)
+    )
+    return plan_memory(plan, weights, biases, Rules(sram=kilobytes << 10), taken)
+
+
+def run(task: Task, recipe: Recipe, directory: Path) -> dict[str, Any]:
+    """One training from the network as it is; everything is written into a folder."""
+    machine = Machine(task.network.device)
+    machine.load(task.program)
+    trainer, pool = Trainer(machine, recipe), with_teacher(task, recipe)
     snapshot = directory / "snapshot.npz"
-    before = Evaluator(machine).evaluate([(test.images, test.labels)])
+    before = evaluate(trainer, task.test.images, task.test.labels)
     console = Console(stderr=True)
-    with progress(console) as bar:
-        task = bar.add_task("training steps", total=recipe.steps)
+    events = Events(directory, task.options.tensorboard, recipe)
+    with progress(console, TextColumn("shown {task.fields[right]}")) as bar:
+        shown = bar.add_task("training steps", total=recipe.steps, right="-")
         for done in train(trainer, pool, snapshot):
-            bar.update(task, completed=done.step)
-    after = Evaluator(machine).evaluate([(test.images, test.labels)])
-    old = [label for label in range(classes) if label != new_class]
-    result = {
-        "new_before": before.of([new_class]),
-        "new_after": after.of([new_class]),
+            share = recent(trainer.right, recipe.batch)
+            bar.update(shown, completed=done.step, right=f"{share:.0%}")
+            events.add(done.step, share)
+    after = evaluate(trainer, task.test.images, task.test.labels)
+    events.close()
+    result = outcome(task, trainer, before, after)
+    export_parameters(directory / "trained.npz", task.network, machine)
+    write_checkpoint(task, machine, directory / "trained.pth.tar")
+    write_whole(directory / "steps.csv", lambda file: write_steps(file, trainer.right))
+    write_json(directory / "result.json", result)
+    if not task.options.keep_snapshot:
+        snapshot.unlink(missing_ok=True)
+    return result
+
+
+def write_checkpoint(task: Task, machine: Machine, file: Path) -> None:
+    """What was learnt, in the vendor's format, where the network came in it."""
+    source, options = str(task.options.checkpoint_file), task.options
+    if not source.endswith(".npz"):
+        write_back(task.network, machine.memory, source, file, options.skip_checkpoint_layers)
+
+
+def recent(right: list[int], batch: int) -> float:
+    """Share of the last examples that were right before their step."""
+    steps = right[-max(1, SHOWN // batch) :]
+    return sum(steps) / (batch * len(steps)) if steps else 0.0
+
+
+def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
+    """Every number of a run."""
+    recipe, written = trainer.recipe, trainer.slots_written
+    old = [label for label in range(task.network.output_shape[0]) if label != task.new_class]
+    trained = tuple(task.network.layers[index].name for index in trainer.backward.trained)
+    cost = StepCost(
+        recipe.batch,
+        step_multiplications(task.network, trained),
+        sum(parameter.velocity.size for parameter in trainer.parameters.values()),
+        task.memory.bus_words,
+        task.memory.accelerator_cycles or latency(task.network).on_silicon,
+    )
+    return {
+        "seed": recipe.seed,
+        "new_before": before.of([task.new_class]),
+        "new_after": after.of([task.new_class]),
         "old_before": before.of(old),
         "old_after": after.of(old),
-        "written": trainer.slots_written,
-        "sha256": memory_digest(machine.memory),
+        "steps": trainer.step,
+        "written": written,
+        "sram_bytes": task.memory.sram,
+        "sram_peak": sum(task.memory.sram.values()),
+        "accelerator_runs": task.memory.accelerator_runs,
+        "bus_words": cost.bus_words,
+        "processor_multiplications": cost.multiplications,
+        "estimates": {
+            "processor_cycles_a_step": cost.processor_cycles,
+            "milliseconds_a_step": round(cost.seconds * 1e3, 3),
+            "millijoules_a_step": round(cost.joules * 1e3, 3),
+        },
+        "sha256": memory_digest(trainer.machine.memory),
     }
-    export_parameters(directory / "trained.npz", network, machine)
-    write_json(directory / "result.json", result)
-    if not options.keep_snapshot:
-        snapshot.unlink(missing_ok=True)
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(f"new class {new_class}: {result['new_before']:.2%} -> {result['new_after']:.2%}")
-    print(f"old classes: {result['old_before']:.2%} -> {result['old_after']:.2%}")
-    print(f"{directory}/trained.npz, result.json")
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means of several runs, and each."""
+    means = {
+        key: float(np.mean([result[key] for result in results]))
+        for key in ("new_before", "new_after", "old_before", "old_after")
+    }
+    return means | {"runs": results}
+
+
+def write_steps(file: Path, right: list[int]) -> None:
+    """CSV: how many examples of each batch were right before its step."""
+    with file.open("w", newline="") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("step", "right"))
+        rows.writerows(enumerate(right, 1))
+
+
+class Events:
+    """TensorBoard's events, where they are asked for."""
+
+    def __init__(self, directory: Path, wanted: bool, recipe: Recipe):
+        self.writer = None
+        if wanted:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError:
+                raise InputError(
+                    "--tensorboard needs tensorboardX; install the extra: "
+                    "pip install 'max78k[tensorboard]'"
+                ) from None
+            self.writer = SummaryWriter(str(directory / "tensorboard"))
+            self.writer.add_text("recipe", str(recipe))
+
+    def add(self, step: int, share: float) -> None:
+        """Share of the last examples that were right."""
+        if self.writer is not None:
+            self.writer.add_scalar("right", share, step)
+
+    def close(self) -> None:
+        """Everything is in the file."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+def with_teacher(task: Task, recipe: Recipe) -> Pool:
+    """The pool with what the untrained network says of it, where that counts."""
+    if not recipe.teacher_share:
+        return task.pool
+    machine = Machine(task.network.device)
+    machine.load(task.program)
+    trainer = Trainer(machine, Recipe())
+    logits = trainer.logits(trainer.maps(task.pool.images))
+    shift = task.network.layers[-1].output_shift
+    return replace(task.pool, teacher=losses.said(logits, shift))

@@ -115,10 +115,36 @@ def test_train_and_load_what_came_of_it(capsys, tmp_path):
     code, out, _ = run(capsys, *arguments, "--json")
     result = json.loads(out)
     assert code == 0 and len(result["sha256"]) == 64
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "trained.npz"]
-    trained = ("--config-file", str(fashion.CONFIG), "--checkpoint-file", tmp_path / "trained.npz")
-    code, out, _ = run(capsys, "run", *trained, "--sample-input", SAMPLE)
-    assert code == 0
+    files = ["result.json", "steps.csv", "trained.npz", "trained.pth.tar"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == files
+    outputs = set()
+    for name in files[2:]:
+        trained = ("--config-file", str(fashion.CONFIG), "--checkpoint-file", tmp_path / name)
+        code, out, _ = run(capsys, "run", *trained, "--sample-input", SAMPLE)
+        assert code == 0
+        outputs.add(out)
+    assert len(outputs) == 1
+
+
+def test_train_several_layers_with_several_seeds(capsys, tmp_path):
+    more = ("--layers", "conv4,fc", "--seeds", "1,2", "--wide-bias", "--teacher-share", "64")
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--new-class", "8", *more)
+    code, out, _ = run(capsys, *arguments, "--out", tmp_path)
+    assert code == 0 and "conv3 lies unharmed in data memory with the changed offsets" in out
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [each["seed"] for each in result["runs"]] == [1, 2]
+    assert result["runs"][0]["sha256"] != result["runs"][1]["sha256"]
+    assert result["runs"][0]["sram_peak"] == sum(result["runs"][0]["sram_bytes"].values())
+    rows = (tmp_path / "seed-1" / "steps.csv").read_text().splitlines()
+    assert rows[0] == "step,right" and len(rows) == 1 + result["runs"][0]["steps"]
+
+
+def test_train_writes_tensorboards_events(capsys, tmp_path):
+    pytest.importorskip("tensorboardX")
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--tensorboard", "--out", tmp_path)
+    assert run(capsys, *arguments)[0] == 0
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"right" in events.read_bytes()
 
 
 def test_train_on_an_npz_file(capsys, tmp_path):
@@ -182,7 +208,7 @@ BAD = (
      "--new-class 12: the network has classes 0 to 9"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--steps", "0"), "steps 0 is not in 1 to"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--layer", "conv4", "--out", "x"),
-     "training of conv2d layers (conv4)"),
+     "C that trains conv4: so far it trains a linear last layer with 8-bit weights"),
     (("demo", "--new-class", "77"), "no training images of class 77"),
     (("pretrain", "--epochs", "3"), "--epochs: two numbers, for example --epochs 18,6"),
     (("pretrain", "--data", "idx:/no/such/place", "--out", "x"), "/no/such/place"),
