@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import torch
 
-from . import chip, emulator, goals, growth, peaks, speed, subjects
+from . import chip, emulator, goals, growth, peaks, speed, subjects, training
 from .figures import Figure
 from .growth import Series
 from .speed import Speeds
@@ -67,6 +67,7 @@ def measure(corpus: Path | None, names: list[str], batches: tuple[int, ...]) -> 
         "Start": tuple(start),
         "One image": tuple(chip.one_image_figures(measured)),
         "One chip and the trainer (networks/fashion)": tuple(chip.machine_figures()),
+        "A training step of a whole network, 1 thread": tuple(training.step_figures(measured)),
         "The emulated board": tuple(emulator.figures()),
     }
     return Results(machine_text(), weights, speeds, growth.measure(), sections)

@@ -23,7 +23,10 @@ MOST_WORK = 5e10  # multiplications of a call; beyond, minutes and gigabytes go 
 
 @dataclass(frozen=True)
 class Speed:
-    """One network by one competitor (of PyTorch the better order of tensors in memory)."""
+    """One network by one competitor (of PyTorch the better order of tensors in memory).
+
+    ``peak``: int8 multiply-accumulates a second that the machine reached just before and after.
+    """
 
     network: str
     threads: int
@@ -31,6 +34,7 @@ class Speed:
     competitor: str
     images: float  # a second
     multiplications: float  # a second
+    peak: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,9 @@ class Speeds:
         return self.peaks[-1].float32 / self.peaks[0].float32
 
     def share(self, network: str, threads: int) -> float | None:
-        """The engine's part of the int8 peak, in percent."""
-        peak = self.peak(threads).int8
-        speed = self.best(network, threads, ENGINE).multiplications
-        return None if peak is None else 100 * speed / peak
+        """The engine's part of the int8 peak as it was at that time, in percent."""
+        best = self.best(network, threads, ENGINE)
+        return None if best.peak is None else 100 * best.multiplications / best.peak
 
 
 def measure(
@@ -119,12 +122,15 @@ def cell(subject: Subject, threads: int, batch: int) -> Iterator[Speed]:
     torch.set_num_threads(threads)
     samples = subject.samples(batch)
     works = contestants(subject, threads, samples)
-    found = figures.in_turns(works, check(subject, samples, works))
+    spent, before = check(subject, samples, works), peaks.int8(threads)
+    found = figures.in_turns(works, spent)
+    after = peaks.int8(threads)
+    peak = None if before is None or after is None else max(before, after)
     for competitor in COMPETITORS:
         seconds = min(each for (kind, _), each in found.items() if kind == competitor)
         images = batch / seconds
         done = images * subject.multiplications
-        yield Speed(subject.name, threads, batch, competitor, images, done)
+        yield Speed(subject.name, threads, batch, competitor, images, done, peak)
 
 
 def contestants(

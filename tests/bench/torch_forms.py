@@ -92,6 +92,10 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def run(self, data: torch.Tensor) -> torch.Tensor:
+        """``compute`` without gradients."""
+        return self.compute(data)
+
+    def compute(self, data: torch.Tensor) -> torch.Tensor:
         """Every sample through every layer; outputs are forgotten after their last use."""
         held = {-1: data}
         for step in self.steps:
