@@ -34,6 +34,7 @@ LOWEST_OPTIONS = {
     "stretch": 0,
     "noise": 0,
     "gain": 0,
+    "tilt": 0,
     "threads": 1,
 }
 
@@ -57,6 +58,7 @@ class Recipe:
     stretch: float = 0.0  # images and sounds: longer or shorter by up to this share
     noise: float = 0.0  # white, up to this standard deviation; 1.0 is full scale
     gain: float = 0.0  # louder or softer by up to so many powers of two
+    tilt: float = 0.0  # sounds: highs or lows stronger; a sample's share of the next one, up to
     wave: bool = (
         False  # data are [channel, length]: sound, sample t at [t % channels, t // channels]
     )

@@ -93,6 +93,14 @@ def test_moving_and_mirroring_change_nothing_else():
     assert (moved(images, 1, mirror=False)[:, 0, :, 0] == 0.25).sum() == 0
 
 
+def test_a_series_moves_along_its_rows():
+    torch.manual_seed(3)
+    series = torch.full((200, 2, 6, 1), 0.5)
+    shifted = moved(series, 2, mirror=False)
+    left = (shifted == 0.5).sum((2, 3))
+    assert set(left.flatten().tolist()) == {4, 5, 6} and ((shifted == 0) | (shifted == 0.5)).all()
+
+
 def test_a_recipe_that_asks_for_nothing_changes_nothing():
     images = torch.rand(3, 2, 8, 8) - 0.5
     assert augmented(images, Recipe(shift_pixels=0)) is images
@@ -115,13 +123,25 @@ def test_sound_moves_along_its_samples():
     torch.manual_seed(1)
     time = torch.arange(64.0)
     line = torch.exp(-((time - 32) ** 2) / 18)  # a bump, 3 samples wide
-    waves = line.reshape(8, 8).T.reshape(1, 8, 8, 1).repeat(300, 1, 1, 1)
-    changed = augmented(waves, Recipe(shift_pixels=10, stretch=0.2, wave=True))
-    lines = changed[..., 0].transpose(1, 2).reshape(300, 64)
+    waves = line.reshape(8, 8).T.reshape(1, 8, 8, 1).repeat(20, 1, 1, 1)
+    recipe = Recipe(shift_pixels=10, stretch=0.2, wave=True)
+    changed = torch.cat([augmented(waves, recipe) for _ in range(40)])
+    lines = changed[..., 0].transpose(1, 2).reshape(-1, 64)
     centre = (lines * time).sum(1) / lines.sum(1)
     width = ((lines * (time - centre[:, None]) ** 2).sum(1) / lines.sum(1)).sqrt()
     assert 20 < centre.min() < 24 and 40 < centre.max() < 44
-    assert 2.4 < width.min() < 2.7 and 3.4 < width.max() < 3.9
+    assert 2.3 < width.min() < 2.6 and 3.4 < width.max() < 3.7
+
+
+def test_a_tilt_adds_a_share_of_the_sample_before():
+    torch.manual_seed(1)
+    waves = torch.zeros(300, 4, 4, 1)
+    waves[:, 3, 1] = 1.0  # sample 7; the next one is [0, 2]
+    tilted = augmented(waves, Recipe(shift_pixels=0, tilt=0.5, wave=True))
+    share = tilted[:, 0, 2, 0].clone()
+    assert -0.5 <= share.min() < -0.45 and 0.45 < share.max() <= 0.5
+    tilted[:, 0, 2] = 0
+    assert torch.equal(tilted, waves)
 
 
 def test_gain_and_noise_stay_in_range():
@@ -377,7 +397,7 @@ def test_widths_come_from_the_description_then_the_policy(quantization, policy, 
         read_plan(file, policy, (1, SIDE, SIDE), 3)
 
 
-@pytest.mark.parametrize("name", ["fashion", "digits"])
+@pytest.mark.parametrize("name", ["fashion", "digits", "keywords"])
 def test_shipped_recipes_say_which_class_is_missing(name):
     directory = fashion.DIRECTORY.with_name(name)
     recipe = Recipe(**recipe_beside(directory / "network.yaml"))

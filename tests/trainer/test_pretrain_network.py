@@ -290,7 +290,7 @@ def test_networks_without_a_gradient_are_refused(rows, last, message, tmp_path):
 # ---- the network that is shipped ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["fashion", "digits"])
+@pytest.mark.parametrize("name", ["fashion", "digits", "keywords"])
 def test_shipped_network_is_the_same_in_torch_and_on_the_chip(name, tmp_path):
     directory = fashion.DIRECTORY.with_name(name)
     sample = np.load(directory / "sample.npy")[np.newaxis]
