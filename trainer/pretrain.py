@@ -22,6 +22,7 @@ from .datasets import Dataset, load_dataset, without_shipped_images
 from .pretrain_augment import augmented
 from .pretrain_files import Plan, export, read_machine, read_plan, write_network
 from .pretrain_network import ChipNetwork, IntegerLayer, functional, real_images, torch
+from .pretrain_sounds import sounds, start_as_filters
 from .recipe import Policy, Recipe
 
 Report = Callable[[str], None]
@@ -50,7 +51,7 @@ def batches(dataset: Dataset, recipe: Recipe) -> Iterator[tuple[torch.Tensor, to
             continue
         images = real_images(dataset.images[chosen.numpy()])
         labels = torch.from_numpy(dataset.labels[chosen.numpy()])
-        yield augmented(images, recipe), labels
+        yield (sounds if recipe.wave else augmented)(images, recipe), labels
 
 
 def train_epochs(
@@ -112,6 +113,8 @@ def train_in_two_phases(
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(recipe.seed)
     network = plan.build()
+    if recipe.filters:
+        start_as_filters(first_kernels(network))
     phases = (("float", recipe.float_epochs, recipe.float_rate, 0.25),
               ("quantised", recipe.quantised_epochs, recipe.quantised_rate, 0.0))  # fmt: skip
     reached = {"float": accuracy(network, test)}
@@ -125,6 +128,14 @@ def train_in_two_phases(
             reached[phase] = accuracy(network, test)
             tell(f"{phase} epoch {epoch}/{epochs}: loss {loss:.4f}, test {reached[phase]:.4f}")
     return network.to_integers(), reached
+
+
+def first_kernels(network: ChipNetwork) -> torch.Tensor:
+    """The kernels of a first layer that listens; InputError for one that does not."""
+    first = network.layers[0]
+    if first.layer.op != "conv1d" or first.layer.index:
+        raise InputError(f"filters: true, but {first.layer.name} is no conv1d that reads the sound")
+    return first.weight
 
 
 # ---- a run --------------------------------------------------------------------------------------

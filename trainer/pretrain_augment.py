@@ -1,4 +1,4 @@
-"""Variants of samples for pretraining: moved, mirrored, turned, stretched, louder, noisier.
+"""Variants of images for pretraining: moved, mirrored, turned, stretched, louder, noisier.
 
 Real samples [sample, channel, row, column] to the same; every sample draws its own variant.
 """
@@ -18,8 +18,6 @@ BLACK = -1.0  # what comes in at the edge of an image
 
 def augmented(images: Tensor, recipe: Recipe) -> Tensor:
     """What a recipe makes of samples; those it asks nothing of come back as they are."""
-    if recipe.wave:
-        return sounds(images, recipe)
     if recipe.turn_degrees or recipe.stretch:
         images = turned(images, recipe)
     if recipe.shift_pixels or recipe.mirror:
@@ -53,38 +51,6 @@ def turned(images: Tensor, recipe: Recipe) -> Tensor:
     maps = torch.stack([torch.stack(row, 1) for row in rows], 1)  # [sample, 2, 3]
     grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
     return functional.grid_sample(images - BLACK, grid, align_corners=False) + BLACK
-
-
-def sounds(waves: Tensor, recipe: Recipe) -> Tensor:
-    """Sounds [sample, channel, length, 1], unfolded (sample t of each at [t % channels,
-    t // channels]), warped, tilted, made louder and noisier, and folded again."""
-    count, channels, length, _ = waves.shape
-    lines = waves[:, :, :, 0].transpose(1, 2).reshape(count, -1)  # [sample, time]
-    if recipe.shift_pixels or recipe.stretch:
-        lines = warped(lines, recipe)
-    if recipe.tilt:
-        share = either_way(count, 1) * recipe.tilt
-        lines = lines + share * functional.pad(lines, (1, 0))[:, :-1]
-    lines = loud_and_noisy(lines, recipe)
-    return lines.reshape(count, length, channels).transpose(1, 2)[..., None]
-
-
-def warped(lines: Tensor, recipe: Recipe) -> Tensor:
-    """Sounds [sample, time], each moved, silence coming in; all of a batch stretched alike.
-
-    One by one would be ten times slower than everything else that is done to a sound.
-    """
-    count, length = lines.shape
-    longer = round(length * (1 + float(either_way(1)) * recipe.stretch))
-    if longer != length:
-        lines = functional.interpolate(lines[:, None], longer, mode="linear")[:, 0]
-    reach = recipe.shift_pixels + max(0, length - longer) // 2 + 1
-    padded = functional.pad(lines, (reach, reach))
-    middle = (padded.shape[1] - length) // 2
-    start = middle + torch.randint(-recipe.shift_pixels, recipe.shift_pixels + 1, (count,))
-    return torch.stack(
-        [line[first : first + length] for line, first in zip(padded, start.tolist(), strict=True)]
-    )
 
 
 def loud_and_noisy(data: Tensor, recipe: Recipe) -> Tensor:

@@ -62,6 +62,7 @@ class Recipe:
     wave: bool = (
         False  # data are [channel, length]: sound, sample t at [t % channels, t // channels]
     )
+    filters: bool = False  # a first layer, conv1d, starts as band filters of sound
     seed: int = 1
     threads: int = 2
 

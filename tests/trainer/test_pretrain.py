@@ -26,6 +26,7 @@ from trainer.pretrain import (  # noqa: E402
 )
 from trainer.pretrain_augment import augmented, moved  # noqa: E402
 from trainer.pretrain_files import read_machine, read_plan, write_network  # noqa: E402
+from trainer.pretrain_sounds import sounds, start_as_filters  # noqa: E402
 from trainer.recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside  # noqa: E402
 
 TINY = Recipe(holdout_class=2, float_epochs=1, quantised_epochs=1, batch_size=32, threads=1)
@@ -105,7 +106,7 @@ def test_a_recipe_that_asks_for_nothing_changes_nothing():
     images = torch.rand(3, 2, 8, 8) - 0.5
     assert augmented(images, Recipe(shift_pixels=0)) is images
     waves = images.reshape(3, 16, 8, 1)
-    assert torch.equal(augmented(waves, Recipe(shift_pixels=0, wave=True)), waves)
+    assert torch.equal(sounds(waves, Recipe(shift_pixels=0, wave=True)), waves)
 
 
 def test_turning_and_stretching_keep_the_middle():
@@ -125,7 +126,7 @@ def test_sound_moves_along_its_samples():
     line = torch.exp(-((time - 32) ** 2) / 18)  # a bump, 3 samples wide
     waves = line.reshape(8, 8).T.reshape(1, 8, 8, 1).repeat(20, 1, 1, 1)
     recipe = Recipe(shift_pixels=10, stretch=0.2, wave=True)
-    changed = torch.cat([augmented(waves, recipe) for _ in range(40)])
+    changed = torch.cat([sounds(waves, recipe) for _ in range(40)])
     lines = changed[..., 0].transpose(1, 2).reshape(-1, 64)
     centre = (lines * time).sum(1) / lines.sum(1)
     width = ((lines * (time - centre[:, None]) ** 2).sum(1) / lines.sum(1)).sqrt()
@@ -137,11 +138,27 @@ def test_a_tilt_adds_a_share_of_the_sample_before():
     torch.manual_seed(1)
     waves = torch.zeros(300, 4, 4, 1)
     waves[:, 3, 1] = 1.0  # sample 7; the next one is [0, 2]
-    tilted = augmented(waves, Recipe(shift_pixels=0, tilt=0.5, wave=True))
+    tilted = sounds(waves, Recipe(shift_pixels=0, tilt=0.5, wave=True))
     share = tilted[:, 0, 2, 0].clone()
     assert -0.5 <= share.min() < -0.45 and 0.45 < share.max() <= 0.5
     tilted[:, 0, 2] = 0
     assert torch.equal(tilted, waves)
+
+
+def test_filters_hear_their_tone_whatever_its_phase():
+    weight = torch.nn.init.normal_(torch.empty(48, 128, 3), std=0.1)
+    start_as_filters(weight)
+    assert 0.09 < weight.square().mean().sqrt() < 0.11
+    times = torch.arange(384.0)
+    heard = []
+    for phase in (0.0, 0.7, 2.0):
+        tone = torch.cos(2 * torch.pi * 1000 / 16000 * times + phase)
+        folded = tone.reshape(3, 128).T  # [channel, tap]
+        strength = (weight * folded).sum((1, 2)).reshape(24, 2).square().sum(1).sqrt()
+        heard.append(strength)
+    (band,) = {int(strength.argmax()) for strength in heard}
+    assert band == 8  # 122 + 8 * 112 mel is about 1000 Hz
+    torch.testing.assert_close(heard[0], heard[1], rtol=0.05, atol=0.05)
 
 
 def test_gain_and_noise_stay_in_range():
