@@ -216,7 +216,7 @@ def train(
     With ``snapshot``, the state is saved there (atomically) and picked up again: a run that was
     killed at any moment ends with the same bytes as one that was not.
     """
-    recipe = trainer.recipe
+    recipe = trainer.pretrain_recipe
     schedule = Schedule(
         pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
     )
@@ -236,7 +236,7 @@ def train(
 def fingerprint(trainer: Trainer, pool: Pool) -> str:
     """SHA-256 of everything that decides the outcome: program, recipe and examples."""
     assert trainer.machine.program is not None
-    digest = hashlib.sha256(repr(sorted(asdict(trainer.recipe).items())).encode())
+    digest = hashlib.sha256(repr(sorted(asdict(trainer.pretrain_recipe).items())).encode())
     for write in (*trainer.machine.program.writes, *trainer.machine.program.start):
         digest.update(write.address.to_bytes(4, "little") + write.words.astype("<u4").tobytes())
     for part in (pool.images, pool.labels.astype("<i8"), np.array([pool.new], "<i8")):

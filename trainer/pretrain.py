@@ -22,8 +22,8 @@ from .datasets import Dataset, load_dataset, without_shipped_images
 from .pretrain_augment import augmented
 from .pretrain_files import Plan, export, read_machine, read_plan, write_network
 from .pretrain_network import ChipNetwork, IntegerLayer, functional, real_images, torch
+from .pretrain_recipe import Policy, Recipe
 from .pretrain_sounds import sounds, start_as_filters
-from .recipe import Policy, Recipe
 
 Report = Callable[[str], None]
 LOG_FILE = "training.log"

@@ -22,7 +22,7 @@ from max78k_sim.program import compile_network
 from max78k_sim.yaml_reader import Description, LayerDescription, read_description
 
 from .pretrain_network import ChipNetwork, IntegerLayer, build_network
-from .recipe import Policy
+from .pretrain_recipe import Policy
 from .streams import Dataset
 
 

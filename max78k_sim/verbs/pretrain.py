@@ -14,7 +14,7 @@ def main(options: Namespace) -> None:
     """Train with torch and write description, checkpoint, sample, expected output and log."""
     if find_spec("torch") is None:
         raise InputError("pretraining needs torch; install the extra: pip install 'max78k[train]'")
-    from trainer.recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside
+    from trainer.pretrain_recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside
 
     config_file = options.config_file or networks.DIRECTORY / "fashion" / "network.yaml"
     out = options.out

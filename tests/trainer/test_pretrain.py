@@ -26,8 +26,8 @@ from trainer.pretrain import (  # noqa: E402
 )
 from trainer.pretrain_augment import augmented, moved  # noqa: E402
 from trainer.pretrain_files import read_machine, read_plan, write_network  # noqa: E402
+from trainer.pretrain_recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside  # noqa: E402
 from trainer.pretrain_sounds import sounds, start_as_filters  # noqa: E402
-from trainer.recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside  # noqa: E402
 
 TINY = Recipe(holdout_class=2, float_epochs=1, quantised_epochs=1, batch_size=32, threads=1)
 FILES = ["checkpoint.pth.tar", "expected.npy", "network.yaml", "sample.npy", "training.log"]

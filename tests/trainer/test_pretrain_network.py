@@ -18,7 +18,7 @@ from trainer import pretrain_network as net  # noqa: E402
 from trainer.datasets import Dataset  # noqa: E402
 from trainer.pretrain import train_epochs  # noqa: E402
 from trainer.pretrain_files import Plan, read_machine, read_plan, write_network  # noqa: E402
-from trainer.recipe import Policy, Recipe  # noqa: E402
+from trainer.pretrain_recipe import Policy, Recipe  # noqa: E402
 
 NOTES = {"epoch": 0, "accuracy": 0.0, "seed": 0, "holdout_class": None}
 CLASSES = 3
