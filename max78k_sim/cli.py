@@ -349,14 +349,22 @@ def keywords_options(parser: argparse.ArgumentParser) -> None:
 def pretrain_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``pretrain``."""
     parser.add_argument(
-        "--data",
-        default="idx:/usr/share/datasets/fashion-mnist",
-        metavar="WHERE",
-        help="full data (default: %(default)s, of Debian's dataset-fashion-mnist)",
+        "--config-file", metavar="YAML", help="the network (default: networks/fashion)"
     )
+    parser.add_argument(
+        "--recipe", metavar="YAML", help="how to train (default: recipe.yaml beside the network)"
+    )
+    parser.add_argument("--data", metavar="WHERE", help="training data (default: the recipe's)")
     parser.add_argument("--out", metavar="DIR", help="default: networks/fashion")
-    parser.add_argument("--held-out-class", type=int, help="class never shown")
+    parser.add_argument(
+        "--held-out-class",
+        metavar="N",
+        help="class never shown, or none; several (0,5,8) or all: a network for each, in DIR/N",
+    )
     parser.add_argument("--epochs", metavar="FLOAT,QUANTISED", type=numbers, help="of each phase")
+    parser.add_argument(
+        "--qat-policy", metavar="YAML", help="the vendor's: start_epoch, weight_bits, overrides"
+    )
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int)
 
@@ -379,7 +387,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
     ("keywords", "20 spoken words as wav files, synthetic (needs espeak-ng)", keywords_options),
-    ("pretrain", "train networks/fashion on this computer (needs torch)", pretrain_options),
+    ("pretrain", "train a network on this computer, for the chip (needs torch)", pretrain_options),
 )
 
 

@@ -112,6 +112,16 @@ def test_packages_stay_apart(package):
             assert not chip_units(file) & set(COMMAND_LINE), f"{file.relative_to(ROOT)}"
 
 
+def test_only_host_training_imports_torch():
+    found = {
+        file.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for file in sources(package)
+        if any(name.split(".")[0] == "torch" for name in imports(file))
+    }
+    assert found and all(name.startswith("trainer/pretrain") for name in found), found
+
+
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in sys.modules after some code, in a fresh interpreter."""
     names = "print(*sorted({name.split('.')[0] for name in sys.modules}))"

@@ -102,7 +102,11 @@ class Trainer:
 
     def choose_scales(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Units of the gradients, from those of some examples, with one bit to spare."""
-        maps, weights = self.maps(images), self.weights()
+        self.choose_scales_of(self.maps(images), labels)
+
+    def choose_scales_of(self, maps: Mapping[int, np.ndarray], labels: np.ndarray) -> None:
+        """The same, from maps."""
+        weights = self.weights()
         error, _ = self.error(maps, labels, None)
         largest = self.backward.largest(error, maps, weights)
         room = self.recipe.gradient_limit.bit_length() - 1 - MARGIN_BITS
@@ -240,8 +244,11 @@ class Trainer:
         self, latents: Mapping[int, np.ndarray], labels: np.ndarray, teacher=None
     ) -> int:
         """One step on kept latents: the processor computes the layers behind them."""
-        maps = forward.complete(self.network, self.backward.involved, latents, self.weights())
-        return self.learn(maps, labels, teacher)
+        return self.learn(self.complete(latents), labels, teacher)
+
+    def complete(self, latents: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """All maps that training needs, from kept latents, by the processor."""
+        return forward.complete(self.network, self.backward.involved, latents, self.weights())
 
     @property
     def slots_written(self) -> dict[str, int]:

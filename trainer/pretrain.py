@@ -1,4 +1,4 @@
-"""Pretrain a network on a host and write it, as int8, in the vendor's own file formats.
+"""Pretrain a network on a host and write it, as int8 or less, in the vendor's own file formats.
 
 First in float with batch normalisation, then on the chip's grid (see pretrain_network.py), where
 torch computes the very integers that the chip does.  The files are then read back into the
@@ -8,70 +8,26 @@ simulated chip, which is counted once more, and the two accuracies are reported 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from max78k_sim.errors import InputError, Max78kError
-from max78k_sim.evaluator import Evaluator
-from max78k_sim.loading import load_network
-from max78k_sim.machine import Machine
-from max78k_sim.program import compile_network
-from trainer.datasets import Dataset, load_dataset, without_shipped_images
-from trainer.pretrain_network import (
-    POOL_SIZE,
-    UNIT,
-    IntegerLayer,
-    build_network,
-    functional,
-    nn,
-    quantise,
-    real_images,
-    to_integers,
-    torch,
-)
 
-ARCHITECTURE = "ai85net5fashion"
-POOL_KEYS = {"max": "max_pool", "average": "avg_pool"}
-CHW_SPACING = 4  # processors from one input channel to the next, since a word holds one channel
-CHW_CHANNELS = 16
-LOWEST_OPTIONS = {
-    "float_epochs": 0,
-    "quantised_epochs": 0,
-    "batch_size": 2,
-    "float_rate": 0,
-    "quantised_rate": 0,
-    "weight_decay": 0,
-    "shift_pixels": 0,
-    "threads": 1,
-}
+from .datasets import Dataset, load_dataset, without_shipped_images
+from .pretrain_augment import augmented
+from .pretrain_files import Plan, export, read_machine, read_plan, write_network
+from .pretrain_network import ChipNetwork, IntegerLayer, functional, real_images, torch
+from .pretrain_recipe import Policy, Recipe
+from .pretrain_sounds import sounds, start_as_filters
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the training is run; the same recipe, threads and torch give the same network."""
-
-    holdout_class: int | None = 8
-    float_epochs: int = 18
-    quantised_epochs: int = 6
-    batch_size: int = 128
-    float_rate: float = 4e-3  # peak of a one-cycle schedule
-    quantised_rate: float = 8e-4  # falls to 0 along a half cosine
-    weight_decay: float = 1e-2
-    shift_pixels: int = 1  # augmentation: up to so many pixels in either direction
-    seed: int = 1
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        for name, lowest in LOWEST_OPTIONS.items():
-            if not getattr(self, name) >= lowest:
-                raise InputError(f"{name} is {getattr(self, name)}; {lowest} or more is needed")
+Report = Callable[[str], None]
+LOG_FILE = "training.log"
+NO_POLICY = Policy()
 
 
 @dataclass(frozen=True)
@@ -87,18 +43,6 @@ class PretrainResult:
 # ---- training -----------------------------------------------------------------------------------
 
 
-def augmented(images: torch.Tensor, reach: int) -> torch.Tensor:
-    """Each image moved by up to ``reach`` pixels, black coming in, and half of them mirrored."""
-    count, _, rows, columns = images.shape
-    padded = functional.pad(images, (reach,) * 4, value=-1.0)
-    down = torch.randint(2 * reach + 1, (count, 1)) + torch.arange(rows)
-    across = torch.randint(2 * reach + 1, (count, 1)) + torch.arange(columns)
-    mirrored = torch.rand(count, 1) < 0.5
-    across = torch.where(mirrored, across.flip(1), across)
-    sample = torch.arange(count)[:, None, None]
-    return padded[sample, :, down[:, :, None], across[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
 def batches(dataset: Dataset, recipe: Recipe) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch in random order: augmented images and their labels."""
     order = torch.randperm(len(dataset))
@@ -107,11 +51,11 @@ def batches(dataset: Dataset, recipe: Recipe) -> Iterator[tuple[torch.Tensor, to
             continue
         images = real_images(dataset.images[chosen.numpy()])
         labels = torch.from_numpy(dataset.labels[chosen.numpy()])
-        yield augmented(images, recipe.shift_pixels), labels
+        yield (sounds if recipe.wave else augmented)(images, recipe), labels
 
 
 def train_epochs(
-    network: nn.Sequential,
+    network: ChipNetwork,
     dataset: Dataset,
     recipe: Recipe,
     epochs: int,
@@ -147,7 +91,7 @@ def train_epochs(
         yield float(np.mean(losses))
 
 
-def accuracy(network: nn.Sequential, dataset: Dataset, chunk: int = 500) -> float:
+def accuracy(network: ChipNetwork, dataset: Dataset, chunk: int = 500) -> float:
     """Share of images whose largest output is their label's, by torch."""
     network.eval()
     right = 0
@@ -158,21 +102,66 @@ def accuracy(network: nn.Sequential, dataset: Dataset, chunk: int = 500) -> floa
     return right / len(dataset)
 
 
-def pretrain(
-    data: str,
-    out_directory: str | Path,
-    recipe: Recipe | None = None,
-    report: Callable[[str], None] = print,
-) -> PretrainResult:
-    """Train a network without the held-out class and write it in the vendor's formats.
+def train_in_two_phases(
+    plan: Plan, train: Dataset, test: Dataset, recipe: Recipe, tell: Report
+) -> tuple[tuple[IntegerLayer, ...], dict[str, float]]:
+    """Float epochs with batch normalisation, then epochs on the chip's grid; tells every epoch.
 
-    ``data`` is a specification of trainer.datasets; of the full Fashion-MNIST the images shipped
-    for training on the chip are left out.  Into ``out_directory`` go network.yaml,
-    checkpoint.pth.tar, sample.npy, expected.npy and training.log (every line that ``report``
-    gets).  Raises InputError for data or options that cannot be trained.
+    Returns the layers, and the test accuracy at the end of each phase, float and quantised.
     """
-    recipe = recipe or Recipe()
+    torch.set_num_threads(recipe.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(recipe.seed)
+    network = plan.build()
+    if recipe.filters:
+        start_as_filters(first_kernels(network))
+    phases = (("float", recipe.float_epochs, recipe.float_rate, 0.25),
+              ("quantised", recipe.quantised_epochs, recipe.quantised_rate, 0.0))  # fmt: skip
+    reached = {"float": accuracy(network, test)}
+    for phase, epochs, peak_rate, warm_share in phases:
+        if phase == "quantised":
+            network.quantise()
+            reached[phase] = accuracy(network, test)
+            tell(f"quantised, untrained: test accuracy {reached[phase]:.4f}")
+        losses = train_epochs(network, train, recipe, epochs, peak_rate, warm_share)
+        for epoch, loss in enumerate(losses, 1):
+            reached[phase] = accuracy(network, test)
+            tell(f"{phase} epoch {epoch}/{epochs}: loss {loss:.4f}, test {reached[phase]:.4f}")
+    return network.to_integers(), reached
+
+
+def first_kernels(network: ChipNetwork) -> torch.Tensor:
+    """The kernels of a first layer that listens; InputError for one that does not."""
+    first = network.layers[0]
+    if first.layer.op != "conv1d" or first.layer.index:
+        raise InputError(f"filters: true, but {first.layer.name} is no conv1d that reads the sound")
+    return first.weight
+
+
+# ---- a run --------------------------------------------------------------------------------------
+
+
+def pretrain(
+    config_file: str | Path,
+    out_directory: str | Path,
+    recipe: Recipe,
+    policy: Policy = NO_POLICY,
+    report: Report = print,
+) -> PretrainResult:
+    """Train the network of a description without the held-out class; write the vendor's formats.
+
+    ``recipe.data`` is a specification of trainer.datasets; of the full Fashion-MNIST the images
+    shipped for training on the chip are left out.  Into ``out_directory`` go network.yaml,
+    checkpoint.pth.tar, sample.npy, expected.npy and training.log (every line that ``report``
+    gets).  Raises InputError for data or options that cannot be trained, HardwareLimit for what
+    the chip does not hold.
+    """
     directory = Path(out_directory)
+    recipe = split_epochs(recipe, policy)
+    train, test = training_parts(recipe)
+    shape, classes = train.images.shape[1:], len(train.class_names)
+    plan = read_plan(config_file, policy, shape, classes)
+    check_that_the_chip_holds(plan)
     directory.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
 
@@ -180,20 +169,85 @@ def pretrain(
         lines.append(line)
         report(line)
 
-    train, test = training_parts(data, recipe.holdout_class)
-    tell(f"torch {torch.__version__}: pretrain({data!r}, recipe={recipe})")
-    tell(f"{len(train)} training images {train.images.shape[1:]}, {len(test)} test images")
-    check_that_the_chip_holds(train, recipe)
-    layers, reached = train_in_two_phases(train, test, recipe, tell)
+    for line in heading(plan, recipe, policy, train, test):
+        tell(line)
+    layers, reached = train_in_two_phases(plan, train, test, recipe, tell)
+    notes = {"epoch": recipe.float_epochs + recipe.quantised_epochs, "seed": recipe.seed,
+             "accuracy": reached["quantised"], "holdout_class": recipe.holdout_class}  # fmt: skip
     with TemporaryDirectory(suffix=".partial", dir=directory) as partial:
-        exact = export(Path(partial), layers, test, recipe, reached["quantised"])
+        exact = export(Path(partial), plan, layers, test, notes)
         result = PretrainResult(layers, reached["float"], reached["quantised"], exact)
         for line in summary(result):
             tell(line)
-        Path(partial, "training.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        Path(partial, LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
         for file in sorted(Path(partial).iterdir()):  # all are whole, so no reader meets half a one
             file.replace(directory / file.name)
     return result
+
+
+def pretrain_each(
+    config_file: str | Path,
+    out_directory: str | Path,
+    recipe: Recipe,
+    policy: Policy = NO_POLICY,
+    classes: Sequence[int] | None = None,
+    report: Report = print,
+) -> None:
+    """A network for each held-out class (None: every class) in a folder of its number.
+
+    What is there already, made by the same recipe from the same data, is kept.
+    """
+    train, _ = training_parts(replace(recipe, holdout_class=None))
+    for label in range(len(train.class_names)) if classes is None else classes:
+        directory = Path(out_directory, str(label))
+        one = replace(recipe, holdout_class=label)
+        if is_made(directory, config_file, one, policy):
+            report(f"{directory}: is there already")
+        else:
+            pretrain(config_file, directory, one, policy, report)
+
+
+def is_made(directory: Path, config_file: str | Path, recipe: Recipe, policy: Policy) -> bool:
+    """Whether a folder holds what this run would write, by the head of its log."""
+    log = directory / LOG_FILE
+    if not log.is_file() or not (directory / "checkpoint.pth.tar").is_file():
+        return False
+    recipe = split_epochs(recipe, policy)
+    train, test = training_parts(recipe)
+    plan = read_plan(config_file, policy, train.images.shape[1:], len(train.class_names))
+    head = heading(plan, recipe, policy, train, test)
+    return log.read_text(encoding="utf-8").splitlines()[: len(head)] == list(head)
+
+
+def split_epochs(recipe: Recipe, policy: Policy) -> Recipe:
+    """The recipe's epochs as the policy's start_epoch divides them."""
+    if policy.start_epoch is None:
+        return recipe
+    total = recipe.float_epochs + recipe.quantised_epochs
+    if policy.start_epoch > total:
+        raise InputError(
+            f"the policy's start_epoch is {policy.start_epoch}; there are {total} epochs in all: "
+            f"start_epoch 0 to {total}, or more epochs"
+        )
+    rest = total - policy.start_epoch
+    return replace(recipe, float_epochs=policy.start_epoch, quantised_epochs=rest)
+
+
+def heading(
+    plan: Plan, recipe: Recipe, policy: Policy, train: Dataset, test: Dataset
+) -> tuple[str, str, str]:
+    """The log's first lines: everything that the result depends on."""
+    data = hashlib.sha256(train.images.tobytes() + train.labels.tobytes()).hexdigest()
+    layers = plan.network.layers
+    widths = {layer.name: layer.weight_bits for layer in layers if layer.weight_bits != 8}
+    description = hashlib.sha256(plan.text.encode()).hexdigest()
+    return (
+        f"torch {torch.__version__}: {recipe}",
+        f"{len(train)} training images {train.images.shape[1:]}, {len(test)} test images, "
+        f"sha256 {data[:16]}",
+        f"{plan.network.name}, {len(layers)} layers, weights of 8 bits but {widths or 'none'}, "
+        f"policy {'None' if policy == NO_POLICY else policy}, sha256 {description[:16]}",
+    )
 
 
 def summary(result: PretrainResult) -> tuple[str, str]:
@@ -206,168 +260,40 @@ def summary(result: PretrainResult) -> tuple[str, str]:
     )
 
 
-def training_parts(data: str, holdout_class: int | None) -> tuple[Dataset, Dataset]:
+def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     """The train and test images of every class but the held-out one."""
-    train, test = (load_dataset(data, split) for split in ("train", "test"))
-    if data != "fashion":
+    if recipe.data is None:
+        raise InputError("no data; give --data, for example --data digits or --data npz:mine.npz")
+    train, test = (load_dataset(recipe.data, split) for split in ("train", "test"))
+    if recipe.data != "fashion":
         train = without_shipped_images(train)
-    classes = range(len(train.class_names))
-    if holdout_class is not None and holdout_class not in classes:
-        raise InputError(f"held-out class {holdout_class} is not in 0..{len(classes) - 1}")
-    kept = tuple(label for label in classes if label != holdout_class)
-    train, test = train.of_classes(kept), test.of_classes(kept)
-    if train.images.shape[1] > CHW_CHANNELS:
-        raise InputError(f"images have {train.images.shape[1]} channels; 1..{CHW_CHANNELS} can be")
+    classes = range(len(train.class_names))[: recipe.first_classes]
+    if recipe.holdout_class is not None and recipe.holdout_class not in classes:
+        raise InputError(f"held-out class {recipe.holdout_class} is not in 0..{len(classes) - 1}")
+    kept = tuple(label for label in classes if label != recipe.holdout_class)
+    train, test = (
+        replace(part.of_classes(kept), class_names=part.class_names[: len(classes)])
+        for part in (train, test)
+    )
     if train.images.shape[1:] != test.images.shape[1:]:
         raise InputError(
             f"training images are {train.images.shape[1:]}, test images {test.images.shape[1:]}"
         )
     if len(train) < 2 or len(test) < 1:
-        raise InputError(f"data {data!r} leaves {len(train)} training and {len(test)} test images")
+        raise InputError(
+            f"data {recipe.data!r} leaves {len(train)} training and {len(test)} test images"
+        )
     return train, test
 
 
-def train_in_two_phases(
-    train: Dataset, test: Dataset, recipe: Recipe, tell: Callable[[str], None]
-) -> tuple[tuple[IntegerLayer, ...], dict[str, float]]:
-    """Float epochs with batch normalisation, then epochs on the chip's grid; tells every epoch.
-
-    Returns the layers, and the test accuracy at the end of each phase, float and quantised.
-    """
-    torch.set_num_threads(recipe.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(recipe.seed)
-    network = build_network(train.images.shape[1:], len(train.class_names))
-    phases = (("float", recipe.float_epochs, recipe.float_rate, 0.25),
-              ("quantised", recipe.quantised_epochs, recipe.quantised_rate, 0.0))  # fmt: skip
-    reached = {"float": accuracy(network, test)}
-    for phase, epochs, peak_rate, warm_share in phases:
-        if phase == "quantised":
-            quantise(network)
-            reached[phase] = accuracy(network, test)
-            tell(f"quantised, untrained: test accuracy {reached[phase]:.4f}")
-        losses = train_epochs(network, train, recipe, epochs, peak_rate, warm_share)
-        for epoch, loss in enumerate(losses, 1):
-            reached[phase] = accuracy(network, test)
-            tell(f"{phase} epoch {epoch}/{epochs}: loss {loss:.4f}, test {reached[phase]:.4f}")
-    return to_integers(network), reached
-
-
-# ---- files --------------------------------------------------------------------------------------
-
-
-def check_that_the_chip_holds(dataset: Dataset, recipe: Recipe) -> None:
+def check_that_the_chip_holds(plan: Plan) -> None:
     """Raise, before the training and not after it, what the chip has against such a network."""
-    network = build_network(dataset.images.shape[1:], len(dataset.class_names))
-    quantise(network)
+    network = plan.build()
+    network.quantise()
+    notes = {"epoch": 0, "accuracy": 0.0, "seed": 0, "holdout_class": None}
     with TemporaryDirectory() as trial:
-        write_network(Path(trial), to_integers(network), dataset, recipe, 0.0)
+        write_network(Path(trial), plan, network.to_integers(), notes)
         try:
             read_machine(Path(trial))
         except Max78kError as error:
-            message = f"images {dataset.images.shape[1:]}: {error.message}"
-            raise type(error)(message) from None
-
-
-def export(
-    directory: Path,
-    layers: tuple[IntegerLayer, ...],
-    test: Dataset,
-    recipe: Recipe,
-    share: float,
-) -> float:
-    """Write the network, and one test image with the output that the chip gives for it.
-
-    ``share``: the accuracy noted in the checkpoint.  Returns the accuracy of the chip as these
-    files make it, 0 to 1.
-    """
-    write_network(directory, layers, test, recipe, share)
-    machine = read_machine(directory)
-    np.save(directory / "sample.npy", test.images[0].astype(np.int64))
-    np.save(directory / "expected.npy", machine.run(test.images[0]).reshape(-1))
-    counted = Evaluator(machine, recipe.threads).evaluate([(test.images, test.labels)])
-    return counted.of(range(len(test.class_names)))
-
-
-def write_network(
-    directory: Path,
-    layers: tuple[IntegerLayer, ...],
-    dataset: Dataset,
-    recipe: Recipe,
-    share: float,
-) -> None:
-    """network.yaml and checkpoint.pth.tar, for images such as the data set's."""
-    text = network_text(layers, dataset.name, dataset.images.shape[1:])
-    (directory / "network.yaml").write_text(text, encoding="utf-8")
-    torch.save(checkpoint(layers, recipe, share), directory / "checkpoint.pth.tar")
-
-
-def read_machine(directory: Path) -> Machine:
-    """The chip with the network that ``write_network`` wrote, by nothing but its files."""
-    network = load_network(directory / "network.yaml", directory / "checkpoint.pth.tar")
-    machine = Machine()
-    machine.load(compile_network(network))
-    return machine
-
-
-def checkpoint(layers: tuple[IntegerLayer, ...], recipe: Recipe, share: float) -> dict:
-    """The vendor's quantised checkpoint: float32 tensors that hold integers.
-
-    A bias stands there times 128.  The linear layer's shift gives its scale (real weight =
-    weight * 2**shift / 128); the chip does not use it, since a 32-bit output is never shifted.
-    ``share``: the accuracy to note, 0 to 1.
-    """
-    state: OrderedDict[str, torch.Tensor] = OrderedDict()
-    for layer in layers:
-        settings = {"output_shift": layer.shift, "weight_bits": 8, "bias_bits": 8,
-                    "quantize_activation": 1, "adjust_output_shift": 0}  # fmt: skip
-        for key, setting in settings.items():
-            state[f"{layer.name}.{key}"] = torch.tensor([float(setting)])
-        state[f"{layer.name}.op.weight"] = torch.from_numpy(layer.weight.astype(np.float32))
-        state[f"{layer.name}.op.bias"] = torch.from_numpy(layer.bias.astype(np.float32) * UNIT)
-    percent = round(100 * share, 2)
-    return {
-        "epoch": recipe.float_epochs + recipe.quantised_epochs,
-        "arch": ARCHITECTURE,
-        "state_dict": state,
-        "extras": {
-            "current_top1": percent,
-            "best_top1": percent,
-            "seed": recipe.seed,
-            "holdout_class": recipe.holdout_class,
-        },
-    }
-
-
-def network_text(
-    layers: tuple[IntegerLayer, ...], dataset_name: str, image_shape: tuple[int, ...]
-) -> str:
-    """The vendor's YAML; outputs alternate between two places in data memory."""
-    dataset = "FashionMNIST" if "fashion" in dataset_name else json.dumps(dataset_name)
-    channels, rows, columns = image_shape
-    lines = [
-        "# Written by max78k pretrain; the weights are in checkpoint.pth.tar.",
-        f"\narch: {ARCHITECTURE}\ndataset: {dataset}\n\nlayers:",
-    ]
-    for index, layer in enumerate(layers):
-        keys: dict[str, object] = {"name": layer.name}
-        if index == 0:
-            used = sum(1 << (CHW_SPACING * channel) for channel in range(channels))
-            keys |= {"in_channels": channels, "in_dim": f"[{rows}, {columns}]"}
-            keys |= {"data_format": "CHW"}
-        else:
-            used = (1 << len(layers[index - 1].bias)) - 1
-        keys |= {"processors": f"0x{used:016x}"}
-        keys |= {"out_offset": "0x2000" if index % 2 == 0 else "0x0000"} | operation_keys(layer)
-        entry = [f"{key}: {value}" for key, value in keys.items()]
-        lines.append("  - " + "\n    ".join(entry))
-    return "\n".join(lines) + "\n"
-
-
-def operation_keys(layer: IntegerLayer) -> dict[str, object]:
-    """The YAML keys that say what a layer computes."""
-    if layer.weight.ndim == 2:
-        return {"op": "linear", "flatten": "true", "output_width": 32, "activate": "None"}
-    pooling = {POOL_KEYS[layer.pool]: POOL_SIZE, "pool_stride": POOL_SIZE} if layer.pool else {}
-    convolution = {"op": "conv2d", "kernel_size": "3x3", "pad": layer.pad, "activate": "ReLU"}
-    return pooling | convolution
+            raise type(error)(f"{plan.config_file}: {error.message}") from None
