@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..errors import InputError, NotEmulated
 from ..layer import STRETCHED_TAPS, Layer, set_bits
 from .rule import DESCRIPTION, GENERATOR, LIMITATIONS, REGISTERS, Checked, Rule
 from .sizes import Messages
@@ -184,6 +184,15 @@ def dilation_alone(network: Checked, layer: Layer) -> Messages:
         yield f"padding or pooling with dilation {layer.dilation}; use neither"
 
 
+def transposed_unpooled(network: Checked, layer: Layer) -> Messages:
+    """The registers that the generator writes pool with a stride of 1, its model as asked for."""
+    if layer.op == "convtranspose2d" and (layer.pool != (1, 1) or layer.stride != 1):
+        yield (
+            f"pooling {layer.pool} with stride {layer.stride} before a transposed convolution: the "
+            "generator writes a stride of 1; pool in a layer of its own"
+        )
+
+
 def dilation_wide(network: Checked, layer: Layer) -> Messages:
     """A folded input that writes before its output is moved by words of 8-bit data."""
     if folds(layer) and layer.hardware.skipped and layer.output_bits == 32:
@@ -303,6 +312,11 @@ RULES = (
         "dilation-offset", GENERATOR,
         "A dilated kernel that spans more than 9 taps writes some words before out_offset.",
         check=dilation_offset,
+    ),
+    Rule(
+        "transposed-unpooled", GENERATOR,
+        "A transposed convolution reads its data unpooled.", NotEmulated, transposed_unpooled,
+        note="The module list has pooling before it; the generator's registers have no stride.",
     ),
     Rule(
         "dilation-wide", GENERATOR,

@@ -101,6 +101,9 @@ ROWS = [
     ("dilation-offset", ["op: conv1d, processors: 1, out_channels: 1, in_offset: 0x2000, pad: 0, "
                          "kernel_size: 3, dilation: 5"],
      (1, 64, 1), {}, "out_offset 0x0: dilation 5 writes 0x14 bytes before it; use 0x14 or more"),
+    ("transposed-unpooled", ["op: convtranspose2d, processors: 1, out_channels: 1, pad: 1, "
+                             "max_pool: 2, pool_stride: 2"], (1, 4, 4), {},
+     "pooling (2, 2) with stride 2 before a transposed convolution"),
     ("dilation-wide", ["op: conv1d, processors: 1, out_channels: 1, out_offset: 0x2000, pad: 0, "
                        "kernel_size: 3, dilation: 5, output_width: 32, activate: None"],
      (1, 64, 1), {}, "output_width 32 with dilation 5 of 3 taps: the generator moves its start"),
