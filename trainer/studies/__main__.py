@@ -1,0 +1,44 @@
+"""The command line of the studies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from max78k_sim.errors import Max78kError
+
+from . import ablation, new_class
+from .bases import Bases
+
+STUDIES = {"new-class": new_class.study, "rounding": ablation.study}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one study; 2 for what a user asked wrong."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.studies", description=__doc__)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("name", help="of the data, for titles and files: digits, fashion, keywords")
+    parser.add_argument("--bases", type=Path, required=True, help="folder of networks, one a class")
+    parser.add_argument("--data", help="default: the name; as max78k evaluate takes it")
+    parser.add_argument("--test-data", help="where the test part comes from, if from elsewhere")
+    parser.add_argument("--classes", type=int, nargs="+", help="default: all that bases has")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--strategy-seeds", type=int, default=2, help="where strategies compare")
+    parser.add_argument("--work", type=Path, required=True, help="folder for latents and outcomes")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    options = parser.parse_args(arguments)
+    try:
+        data = options.data or options.name
+        bases = Bases.find(options.bases, data, options.test_data or data, options.work)
+        bases.only(options.classes)
+        options.out.mkdir(parents=True, exist_ok=True)
+        STUDIES[options.study](options, bases)
+    except Max78kError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Networks that have never seen a class, their data, and the outcomes of runs, kept on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from max78k_sim.errors import InputError
+from max78k_sim.evaluator import Evaluation, Evaluator
+
+from ..datasets import load_dataset
+from ..experiment import REPLAY_BYTES, Material, Outcome, class_incremental, experiment
+from ..scenario import machine_of
+from ..streams import Dataset
+
+PAIRS = ("new", "old", "overall")
+JOINT = "joint"
+
+
+@dataclass(eq=False)
+class Bases:
+    """Folders of networks by the class that they have never seen, and the data.
+
+    ``work``: where latents and outcomes are kept; delete it after a change of code or data.
+    """
+
+    folders: dict[int, Path]
+    joint: Path | None
+    shown: Dataset
+    test: Dataset
+    work: Path
+    _materials: dict[int, Material] = field(default_factory=dict)
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    @staticmethod
+    def find(folder: Path, data: str, test_data: str, work: Path) -> Bases:
+        """All that a folder holds; InputError where there is no network."""
+        found = {
+            int(each.name): each
+            for each in sorted(folder.glob("[0-9]*"))
+            if each.name.isdigit() and (each / "network.yaml").exists()
+        }
+        if not found:
+            raise InputError(
+                "holds no network; a folder a class, such as 8/network.yaml and "
+                "8/checkpoint.pth.tar, made by max78k pretrain --held-out-class 8",
+                file=folder,
+            )
+        joint = folder / JOINT
+        work.mkdir(parents=True, exist_ok=True)
+        bases = Bases(
+            found, joint if (joint / "network.yaml").exists() else None,
+            load_dataset(data, "train"), load_dataset(test_data, "test"), work,
+        )  # fmt: skip
+        bases._read_outcomes()
+        return bases
+
+    def only(self, labels: list[int] | None) -> None:
+        """Leave out all classes but these; None: none is left out."""
+        for label in labels or ():
+            if label not in self.folders:
+                known = ", ".join(map(str, self.folders))
+                raise InputError(f"class {label}: there are networks without {known}")
+        if labels:
+            self.folders = {label: self.folders[label] for label in labels}
+
+    def material(self, label: int) -> Material:
+        """The network that has never seen a class, with its data."""
+        if label not in self._materials:
+            machine = machine_of(*files_of(self.folders[label]))
+            material = class_incremental(machine, self.shown, self.test, label)
+            material.folder = self.work / f"latents-{label}"
+            self._materials[label] = material
+        return self._materials[label]
+
+    def run(
+        self, label: int, strategy: str, examples: int, seed: int, budget: int = REPLAY_BYTES
+    ) -> Outcome:
+        """One run, or what came of it before."""
+        key = json.dumps([label, strategy, examples, seed, budget])
+        if key not in self._outcomes:
+            found = experiment(self.material(label), strategy, examples, seed, budget)
+            self._outcomes[key] = found
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([key, asdict(found)]) + "\n")
+        return self._outcomes[key]
+
+    @property
+    def _file(self) -> Path:
+        return self.work / "outcomes.jsonl"
+
+    def _read_outcomes(self) -> None:
+        if self._file.exists():
+            for line in self._file.read_text(encoding="utf-8").splitlines():
+                key, values = json.loads(line)
+                self._outcomes[key] = outcome_from(values)
+
+    def joint_evaluation(self) -> Evaluation | None:
+        """The joint network on the whole test part."""
+        if self.joint is None:
+            return None
+        evaluator = Evaluator(machine_of(*files_of(self.joint)))
+        return evaluator.evaluate([(self.test.images, self.test.labels)])
+
+
+def outcome_from(values: dict) -> Outcome:
+    """The inverse of ``asdict``, from JSON."""
+    names = {each.name for each in fields(Outcome)}
+    pairs = {name: tuple(each) for name, each in values.items() if isinstance(each, list)}
+    return Outcome(**{name: each for name, each in (values | pairs).items() if name in names})
+
+
+def files_of(folder: Path) -> tuple[str, str]:
+    """Description and checkpoint in a folder."""
+    return str(folder / "network.yaml"), str(folder / "checkpoint.pth.tar")
