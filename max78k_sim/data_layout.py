@@ -63,7 +63,8 @@ def data_placement(
     For each channel, ``base`` holds its instance and lane (bytes), ``word`` its word in a pixel; a
     pixel takes ``step`` words (of 8-bit data; four times as many of 32-bit data).
     """
-    element, word_bytes = bits // 8, 4 * bits // 8
+    element = 4 if bits == 32 else 1
+    word_bytes = 4 * element
     base = base + (base & 3) * (element - 1) + word * word_bytes
     rows, columns = size
     pieces = (

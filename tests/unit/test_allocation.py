@@ -32,11 +32,10 @@ def test_kernels_start_at_multiples_of_four():
 
 
 def test_every_word_of_a_kernel_is_owned():
-    six = {"out_channels": 6, "output_processors": 0b111111, "inputs": (NETWORK_INPUT,)}
-    plan = allocate(chain(3, **six))
-    for number in range(3):
-        owners = plan.kernel_map[1, 8 * number : 8 * number + 8].tolist()
-        assert owners == [number] * 6 + [FREE] * 2
+    first = replace(FIRST, inputs=(NETWORK_INPUT,))
+    second = replace(first, name="second", out_channels=6, output_processors=0b111111)
+    owners = allocate(network_of(first, second)).kernel_map[1, :12].tolist()
+    assert owners == [0] * 3 + [FREE] + [1] * 6 + [FREE] * 2
 
 
 @pytest.mark.parametrize(
