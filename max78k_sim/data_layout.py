@@ -22,26 +22,24 @@ def data_base(network: Network, processors: np.ndarray) -> np.ndarray:
 
 def output_placement(network: Network, layer: Layer) -> Placement:
     """HWC: four channels of a pixel in a word, passes in consecutive words; or 32-bit words."""
-    rows, columns = layer.out_size
     passes, each = layer.out_passes
     channel = np.arange(layer.out_channels)
     base = data_base(network, np.array(set_bits(layer.output_processors))[channel % each])
-    step = passes * (layer.write_gap + 1)
-    return data_placement(
-        layer, "output", base, channel // each * (layer.write_gap + 1), (rows, columns), step
-    )
+    spacing = layer.write_gap + 1
+    word, step, origin = channel // each * spacing, passes * spacing, layer.out_offset
+    return data_placement(layer, layer.out_size, layer.output_bits, base, word, step, origin)
 
 
 def input_placement(network: Network, layer: Layer) -> Placement:
     """As the layer before writes it, or CHW: a channel's pixels in consecutive bytes."""
-    rows, columns = layer.in_size
     passes, each = layer.in_passes
     operand, channel = np.divmod(np.arange(layer.in_channels * layer.operands), layer.in_channels)
     base = data_base(network, np.array(set_bits(layer.processors))[channel % each])
     if not layer.big_data:
         word = channel // each * layer.operands + operand
         step = passes * layer.operands
-        return data_placement(layer, "input", base, word, (rows, columns), step)
+        return data_placement(layer, layer.in_size, 8, base, word, step, layer.in_offset)
+    rows, columns = layer.in_size
     pieces = (
         axis("channel", len(channel), base=base),
         axis("row", rows, base=np.arange(rows) * columns),
@@ -53,30 +51,29 @@ def input_placement(network: Network, layer: Layer) -> Placement:
 
 def data_placement(
     layer: Layer,
-    kind: str,
+    size: tuple[int, int],
+    bits: int,
     base: np.ndarray,
     word: np.ndarray,
-    size: tuple[int, int],
     step: int,
+    origin: int,
 ) -> Placement:
     """[channel, row, column] in data memory.
 
     For each channel, ``base`` holds its instance and lane (bytes), ``word`` its word in a pixel; a
     pixel takes ``step`` words (of 8-bit data; four times as many of 32-bit data).
     """
-    wide = kind == "output" and layer.output_bits == 32
-    lane = base & 3
-    word_bytes = 16 if wide else 4
-    base = base - lane + (4 * lane if wide else lane) + word * word_bytes
+    element = 4 if bits == 32 else 1
+    word_bytes = 4 * element
+    base = base + (base & 3) * (element - 1) + word * word_bytes
     rows, columns = size
     pieces = (
         axis("channel", len(base), base=base),
         axis("row", rows, base=np.arange(rows) * columns * step * word_bytes),
         axis("column", columns, base=np.arange(columns) * step * word_bytes),
     )
-    offset = layer.out_offset if kind == "output" else layer.in_offset
     shape = (len(base), rows, columns)
-    return Placement(layer.name, "data", shape, 32 if wide else 8, pieces, origin=offset)
+    return Placement(layer.name, "data", shape, bits, pieces, origin=origin)
 
 
 def written_bytes(network: Network, layer: Layer, shape: KernelShape | None) -> np.ndarray:

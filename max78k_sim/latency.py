@@ -17,6 +17,7 @@ from .cycle_model import Work, cycles
 from .kernel_layout import kernel_shape
 from .layer_fields import timeslots
 from .network import Layer, Network
+from .ops import stages
 from .packing import KERNEL_BYTES
 from .routine import Routine
 
@@ -94,19 +95,14 @@ def routine_work(routine: Routine) -> Work:
     """
     config = routine.config
     has_kernels = routine.operation.convolves
-    window = config.pool_window if config.pool else (1, 1)
-    strides = config.stride, 1 if config.conv1d else config.stride
-    rows, columns = (
-        (size - pixels) // stride + 1
-        for size, pixels, stride in zip(routine.in_size, window, strides, strict=True)
-    )
+    rows, columns = stages.pooled_size(config, *routine.in_size)
     most = max(each.processors.bit_count() for each in routine.configs)
     return Work(
         has_kernels=has_kernels,
         size=(rows, columns),
         passes=config.passes,
         operands=config.operand_count + 1 if config.eltwise else 1,
-        window=window[0] * window[1],
+        window=math.prod(config.pool_window),
         pool_first=bool(config.pool_first or not config.eltwise or not config.pool),
         streaming=config.ring_words > 0,
         timeslots=1 if has_kernels else (most * (4 if config.wide else 1) - 1) // 4 + 1,

@@ -26,8 +26,8 @@ class LayerConfig(SimpleNamespace):
 
     @property
     def pool_window(self) -> tuple[int, int]:
-        """(rows, columns) of the pooling window."""
-        return self.pool_row_count + 1, self.pool_column_count + 1
+        """(rows, columns) that become one pixel: one of each without pooling."""
+        return (self.pool_row_count + 1, self.pool_column_count + 1) if self.pool else (1, 1)
 
     @property
     def stride(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -22,7 +21,7 @@ def strides(config: LayerConfig) -> tuple[int, int]:
 
 def pooled_size(config: LayerConfig, rows: int, columns: int) -> tuple[int, int]:
     """(rows, columns) that are left of a map after pooling; a stride alone subsamples."""
-    window = config.pool_window if config.pool else (1, 1)
+    window = config.pool_window
     down, across = strides(config)
     return (rows - window[0]) // down + 1, (columns - window[1]) // across + 1
 
@@ -38,7 +37,7 @@ def output_size(
         pooled,
         (config.row_pad, config.column_pad),
         config.kernel_size if operation.convolves else (1, 1),
-        config.pool_window if config.pool else (1, 1),
+        config.pool_window,
         strict=True,
     ):
         sizes.append(left * operation.spread + 2 * padding - kernel + 1)
@@ -72,20 +71,22 @@ def reduce(
     flip: int = 0,
 ) -> None:
     """Pool every operand and combine them, or combine and pool, as the registers say."""
-    if len(operands) == 1:
-        pool(assembly, operands[0], config, rounding, target, flip)
+    first, *others = operands
+    if not others:
+        pool(assembly, first, config, rounding, target, flip)
     elif not config.pool:
         parts = [operand.stepped(*strides(config)) for operand in operands]
         assembly.combine(parts, target, config.eltwise_function, flip)
     elif config.pool_first:
         size = target.rows, target.columns, target.channels
-        parts = [assembly.map(*size).inner for _ in operands]
-        for operand, part in zip(operands, parts, strict=True):
+        parts = []
+        for operand in operands:
+            part = assembly.map(*size).inner
             pool(assembly, operand, config, rounding, part)
+            parts.append(part)
         assembly.combine(parts, target, config.eltwise_function, flip)
     else:
-        one = operands[0]
-        combined = assembly.map(one.rows, one.columns, one.channels).inner
+        combined = assembly.map(first.rows, first.columns, first.channels).inner
         assembly.combine(operands, combined, config.eltwise_function, 0)
         pool(assembly, combined, config, rounding, target, flip)
 
@@ -107,7 +108,6 @@ def pool(
     assembly.pool(source, target, window, strides(config), flip, table)
 
 
-@cache
 def averages(count: int, rounding: bool) -> np.ndarray:
     """int32: the average of ``count`` values, by their sum, from the least sum that there is."""
     least, most = arithmetic.ACTIVATION_MIN * count, arithmetic.ACTIVATION_MAX * count

@@ -24,7 +24,12 @@ from .page import page
 EXPLANATIONS = Path(__file__).with_name("explained.yaml")
 RESULTS = ROOT / "build" / "mutation"
 PAGE = ROOT / "docs" / "mutation.md"
-LAYOUT = ("unit/test_allocation.py", "unit/test_placement.py", "unit/test_kernel_layout.py")
+LAYOUT = (
+    "unit/test_allocation.py",
+    "unit/test_overlap.py",
+    "unit/test_placement.py",
+    "unit/test_kernel_layout.py",
+)
 OPERATION = ("unit/test_ops.py", "unit/test_machine.py")
 # Modules, and the files of tests that are checks of each, beside all golden cases.
 MODULES = {

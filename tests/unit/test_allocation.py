@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from max78k_sim import placement
-from max78k_sim.allocation import FREE, allocate, first_fit
+from max78k_sim.allocation import FREE, LayerPlan, allocate, first_fit
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import HardwareLimit, InputError
 from max78k_sim.memory import Memory
@@ -29,6 +29,22 @@ def test_kernels_start_at_multiples_of_four():
     assert plan.kernel_map[0, :12].tolist() == [0, 0, -1, -1, 1, 1, -1, -1, 2, 2, -1, -1]
     assert plan.kernel_words_used == 2 * 3 * 2
     assert (plan.kernel_map[2:] == FREE).all()
+
+
+def test_every_word_of_a_kernel_is_owned():
+    first = replace(FIRST, inputs=(NETWORK_INPUT,))
+    second = replace(first, name="second", out_channels=6, output_processors=0b111111)
+    owners = allocate(network_of(first, second)).kernel_map[1, :12].tolist()
+    assert owners == [0] * 3 + [FREE] + [1] * 6 + [FREE] * 2
+
+
+@pytest.mark.parametrize(
+    ("option", "starts"),
+    [(0, [0, 4]), (1, [4, 8]), (4, [4, 8]), (5, [8, 12]), (9, [12, 16]), (32, [32, 36])],
+)
+def test_kernels_start_at_the_word_that_is_asked_for_or_behind(option, starts):
+    plan = allocate(network_of(*chain(2).layers, weight_start=option))
+    assert [layer.kernel_start for layer in plan.layers] == starts
 
 
 def test_a_plan_does_not_change():
@@ -65,6 +81,8 @@ def test_equal_kernels_are_stored_once():
     np.testing.assert_array_equal(
         plan.placement(0, "kernel").address, plan.placement(1, "kernel").address
     )
+    plan = allocate(replace(twins, no_deduplicate_weights=True))
+    assert [layer.shared_with for layer in plan.layers] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +142,13 @@ def test_kernels_of_equal_numbers_are_two_where_the_hardware_reads_them_otherwis
 )
 def test_first_fit(taken, words, needed, start):
     assert fit(taken, words, needed) == start
+
+
+def test_free_words_are_counted_from_the_first_that_is_allowed():
+    network, kernel_map = network_of(SQUARE, weight_start=5), np.full((64, 768), FREE, np.int16)
+    kernel_map[0, 10:] = 0
+    with pytest.raises(HardwareLimit, match="but of 768 only 2 are free in all of them"):
+        first_fit(network, network.layers[0], kernel_map, 3, np.array([0]))
 
 
 @pytest.mark.parametrize(("words", "needed"), [(5, [0]), (2, [0, 4]), (2, [0, 7])])
@@ -208,16 +233,17 @@ def test_a_bias_lies_behind_unused_lanes_of_every_pass():
     assert addresses == [0x50108000 + 4 * byte for byte in (6, 79, 152)]
 
 
-def test_a_streaming_first_layer_skips_a_byte_of_its_bias():
-    streaming = replace(FIRST, output_processors=0b111000, streaming=True)
-    following = replace(FIRST, name="b", in_channels=3, processors=0b111000)
+@pytest.mark.parametrize("lanes", [1, 2, 3])  # that are unused
+def test_a_streaming_first_layer_skips_a_byte_of_its_bias(lanes):
+    streaming = replace(FIRST, output_processors=0b111 << lanes, streaming=True)
+    following = replace(FIRST, name="b", in_channels=3, processors=0b111 << lanes)
     third = replace(FIRST, name="c", in_channels=3, processors=0b111)
     layers = streaming, replace(following, streaming=True), third
     plan = allocate(network_of(*layers, fifo=True, overlap_data=True))
     places = [(plan.layers[index].bias_start, plan.placement(index, "bias")) for index in (0, 1, 2)]
-    assert [start for start, _ in places] == [0, 7, 10]
+    assert [start for start, _ in places] == [0, lanes + 4, lanes + 7]
     firsts = [int(place.address[0]) for _, place in places]
-    assert firsts == [0x50108000 + 4 * byte for byte in (3 + 1, 7, 10)]
+    assert firsts == [0x50108000 + 4 * byte for byte in (lanes + 1, lanes + 4, lanes + 7)]
 
 
 def test_what_comes_through_a_fifo_or_a_stream_lies_nowhere():
@@ -232,6 +258,29 @@ def test_what_comes_through_a_fifo_or_a_stream_lies_nowhere():
     assert [kind in stored for kind in kinds] == [False, False]
 
 
+ONE_TO_ONE = {"kernel_shape": (1, 1), "padding": 0}
+COPY = {"op": "passthrough", "out_channels": 2, "output_processors": 0b11} | ONE_TO_ONE
+
+
+def test_a_layer_without_kernels_has_nothing():
+    (layer,) = allocate(network_of(replace(FIRST, **COPY), bias=False)).layers
+    assert layer == LayerPlan(0, None, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "positions"),
+    [
+        ({}, [0, 1, 2]),
+        ({"output_processors": 0b11001}, [0, 3, 4]),  # gaps count
+        ({"output_processors": 0b1110}, [1, 2, 3]),
+        (COPY, [0, 1]),
+    ],
+)
+def test_positions_of_output_channels(fields, positions):
+    network = network_of(replace(FIRST, **fields), bias=False)
+    assert allocate(network).positions(network.layers[0]).tolist() == positions
+
+
 def test_a_bias_of_zeros_is_dropped():
     network = one_layer()
     zeros = Parameters(np.ones((3, 2, 3, 3), np.int8), np.zeros(3, np.int8))
@@ -239,6 +288,13 @@ def test_a_bias_of_zeros_is_dropped():
     assert (plan.layers[0].bias_group, plan.layers[0].bias_start) == (None, 0)
     with pytest.raises(InputError, match="layer first has no 'bias' placement; it has: input, ker"):
         plan.placement(0, "bias")
+
+
+def test_layers_without_a_bias_are_passed_over():
+    network = chain(2)
+    first, second = network.parameters
+    plan = allocate(replace(network, parameters=(Parameters(first.kernel), second)))
+    assert [(layer.bias_group, layer.bias_start) for layer in plan.layers] == [(None, 0), (0, 0)]
 
 
 def test_a_placement_that_is_not_there_says_what_is():

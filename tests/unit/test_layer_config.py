@@ -13,7 +13,8 @@ from max78k_sim.layer_config import LayerConfig, decode, encode
     [
         ({"row_count": 9, "row_pad": 2}, "rows", 6),
         ({"column_count": 9, "column_pad": 1}, "columns", 8),
-        ({"pool_row_count": 1, "pool_column_count": 2}, "pool_window", (2, 3)),
+        ({"pool": 1, "pool_row_count": 3, "pool_column_count": 5}, "pool_window", (4, 6)),
+        ({"pool_row_count": 1, "pool_column_count": 2}, "pool_window", (1, 1)),
         ({"stride_count": 3}, "stride", 4),
         ({"pass_count": 15, "pass_high": 1}, "passes", 16),
         ({"pass_count": 15, "pass_high": 1, "flatten": 1}, "passes", 32),  # 5 bits: a carry

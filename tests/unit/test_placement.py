@@ -101,9 +101,10 @@ def test_kernels_of_a_flattening_layer_of_several_passes():
     fields = {"in_channels": 132, "processors": (1 << 44) - 1, "in_size": (2, 2), "flatten": True}
     network = one_layer(op="linear", kernel_shape=(1, 1), padding=0, **fields)
     place = allocate(network).placement(0, "kernel")
-    slot, byte = divmod((1 * 4 + 3) * 3 + 2, 9)
-    expected = 0x50180000 + 2 * 0x4000 + 16 * slot + (8, 9, 10, 11, 4, 5, 6, 7, 0)[byte]
-    assert place.address[1, 90 * 4 + 3] == expected
+    for pixel in range(4):
+        slot, byte = divmod((1 * 4 + pixel) * 3 + 2, 9)
+        expected = 0x50180000 + 2 * 0x4000 + 16 * slot + (8, 9, 10, 11, 4, 5, 6, 7, 0)[byte]
+        assert place.address[1, 90 * 4 + pixel] == expected
 
 
 def test_narrow_kernels_share_bytes():
