@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 LEVELS = (
     ("errors", "packing", "layer", "cycle_model"),
     ("registers", "pickles", "switches", "yaml_keys", "placement", "arithmetic", "whole_files"),
-    ("device", "torch_files", "torch_writer", "yaml_reader", "engine"),
+    ("device", "torch_files", "torch_writer", "yaml_reader", "engine", "options"),
     ("devices", "memory", "rules", "layer_config", "checkpoint"),
     ("network", "ops", "saved_state"),
     ("kernel_layout", "layer_builder", "routine", "fifo"),

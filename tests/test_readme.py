@@ -14,13 +14,14 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_example():
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    code = example + "\nprint(hex(kernels.address[3, 77]), logits.shape)\n"
+def test_python_examples():
+    training, chip = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = training + "print(trainer.slots_written['kernel'] > 0)\n"
+    code += chip + "print(hex(kernels.address[3, 77]), logits.shape)\n"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "0x50190a67 (10, 1, 1)\n"
+    assert done.stdout == "True\n0x50190a67 (10, 1, 1)\n"
 
 
 def commands():

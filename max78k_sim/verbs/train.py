@@ -32,6 +32,7 @@ from ..latency import latency
 from ..machine import Machine
 from ..network import Network
 from ..program import Program, compile_network
+from . import train_scenario
 from .common import (
     compiled,
     export_parameters,
@@ -64,6 +65,11 @@ class Task:
 
 def main(options: Namespace) -> None:
     """Train once a seed, resuming where an earlier run in the same directory stopped."""
+    if options.scenario:
+        train_scenario.main(options)
+        return
+    if not (options.config_file and options.checkpoint_file):
+        raise InputError("give --config-file and --checkpoint-file, or --scenario")
     network = network_from(options)
     recipe = recipe_from(options, network)
     task = prepare(options, network, recipe)

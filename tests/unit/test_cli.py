@@ -139,6 +139,23 @@ def test_train_several_layers_with_several_seeds(capsys, tmp_path):
     assert rows[0] == "step,right" and len(rows) == 1 + result["runs"][0]["steps"]
 
 
+def test_train_as_a_scenario_says(capsys, tmp_path):
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        f"kind: class-incremental\nnetwork: {fashion.CONFIG}\ncheckpoint: {fashion.CHECKPOINT}\n"
+        "data: fashion\nnew_class: 8\nexamples: 5\nstrategy: replay latent\ntest_images: 40\n"
+        "replay: 4096\nrecipe: {steps: 2}\n"
+    )
+    arguments = ("train", "--scenario", scenario, "--out", tmp_path / "out")
+    code, out, _ = run(capsys, *arguments, "--seeds", "1,2")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert code == 0 and "replay latent" in out
+    assert [each["seed"] for each in result["outcomes"]] == [1, 2]
+    scenario.write_text(scenario.read_text().replace("new_class: 8", "new_class: 88"))
+    code, _, err = run(capsys, *arguments)
+    assert code == 2 and "new_class 88: the network has classes 0 to 9" in err
+
+
 def test_train_writes_tensorboards_events(capsys, tmp_path):
     pytest.importorskip("tensorboardX")
     arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--tensorboard", "--out", tmp_path)
@@ -204,6 +221,13 @@ BAD = (
     (("map", *fashion.NETWORK_OPTIONS, "--device", "MAX99999"),
      "device 'MAX99999' is not known; the devices are: MAX78000, MAX78002"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--data", "idx:/no/such/place"), "/no/such"),
+    (("train", "--out", "x"), "give --config-file and --checkpoint-file, or --scenario"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--layers", "conv9"),
+     "has no layer 'conv9'; its layers are: conv1, conv2, conv3, conv4, fc"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--layers", "conv1,fc", "--sram", "8"),
+     "and the budget is 8,192 bytes; the smallest budget that would do is"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--optimizer", "lion"),
+     "optimizer 'lion': it is momentum, adam"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--new-class", "12"),
      "--new-class 12: the network has classes 0 to 9"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--steps", "0"), "steps 0 is not in 1 to"),
