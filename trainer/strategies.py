@@ -85,8 +85,13 @@ STRATEGIES = {
         "latents of 4 bits, the untrained network as teacher, a whitened start of the new row",
         kept="latents, 4 bits", teacher=True, start="whitened", recipe=DISTILLED,
     ),
+    "whitened, slowly": Strategy(
+        "the same in three times as many steps of a quarter of the rate",
+        kept="latents, 4 bits", teacher=True, start="whitened",
+        recipe=DISTILLED | {"steps": 1200, "rate_shift": 9},
+    ),
     "whitened, two layers": Strategy(
-        "the same, and the layer before the last one", 2,
+        "as whitened, and the layer before the last one", 2,
         kept="latents, 4 bits", teacher=True, start="whitened",
         recipe=DISTILLED | {"deeper_shift": 2},
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from max78k_sim.errors import Max78kError
 
+from ..strategies import STRATEGIES
 from . import ablation, new_class
 from .bases import Bases
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", help="default: the name; as max78k evaluate takes it")
     parser.add_argument("--test-data", help="where the test part comes from, if from elsewhere")
     parser.add_argument("--classes", type=int, nargs="+", help="default: all that bases has")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="whitened", help="the main one")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--strategy-seeds", type=int, default=2, help="where strategies compare")
     parser.add_argument("--work", type=Path, required=True, help="folder for latents and outcomes")

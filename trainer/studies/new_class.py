@@ -15,7 +15,6 @@ from ..strategies import STRATEGIES
 from .bases import Bases
 from .pages import picture, table, write_page
 
-BEST = "whitened"
 EXAMPLES = (1, 5, 10, 50, 100)
 MOST = EXAMPLES[-1]
 STARTING_OUT = "new row"
@@ -46,7 +45,7 @@ def summary(outcomes: dict[int, list[Outcome]]) -> Summary:
 def study(options: Namespace, bases: Bases) -> None:
     """All runs, then the page, the picture and the table of runs."""
     seeds = range(1, options.seeds + 1)
-    jobs = [(BEST, count, seed) for count in EXAMPLES for seed in seeds]
+    jobs = [(options.strategy, count, seed) for count in EXAMPLES for seed in seeds]
     jobs += [(name, MOST, seed) for name in STRATEGIES for seed in seeds[: options.strategy_seeds]]
     jobs += [(STARTING_OUT, count, seed) for count in EXAMPLES for seed in seeds]
     with Progress() as bar:
@@ -59,13 +58,13 @@ def study(options: Namespace, bases: Bases) -> None:
     overall = None if joint is None else 100 * joint.of(range(len(joint.confusion)))
     parts = [
         *introduction(options, bases, overall),
-        *by_count(bases, seeds, overall),
-        *by_class(bases, seeds, joint),
+        *by_count(bases, options.strategy, seeds, overall),
+        *by_class(bases, options.strategy, seeds, joint),
         *by_strategy(bases, seeds[: options.strategy_seeds], overall),
         *costs(bases, seeds),
     ]
     stem = f"new-class-{options.name}"
-    draw(options.out / f"{stem}.png", options.name, bases, seeds, overall)
+    draw(options.out / f"{stem}.png", options, bases, seeds, overall)
     write_page(options.out / f"{stem}.md", f"A new class on the chip: {options.name}", parts, stem)
     write_runs(options.out / f"{stem}.csv", bases, jobs)
 
@@ -102,10 +101,10 @@ def introduction(options: Namespace, bases: Bases, joint: float | None) -> list[
     ]
 
 
-def by_count(bases: Bases, seeds, joint: float | None) -> list[str]:
-    """The best strategy by number of examples."""
+def by_count(bases: Bases, best: str, seeds, joint: float | None) -> list[str]:
+    """The main strategy by number of examples, and where it starts."""
     rows = []
-    for name in (BEST, STARTING_OUT):
+    for name in (best, STARTING_OUT):
         for count in EXAMPLES:
             found = summary(outcomes_of(bases, name, count, seeds))
             rows.append([name, count, f"{found.new:.1f}", f"{found.least:.1f}",
@@ -116,10 +115,10 @@ def by_count(bases: Bases, seeds, joint: float | None) -> list[str]:
     return [title, table(heads, rows)]
 
 
-def by_class(bases: Bases, seeds, joint) -> list[str]:
+def by_class(bases: Bases, best: str, seeds, joint) -> list[str]:
     """Each held-out class."""
     rows = []
-    for label, some in outcomes_of(bases, BEST, MOST, seeds).items():
+    for label, some in outcomes_of(bases, best, MOST, seeds).items():
         found = summary({label: some})
         together = None if joint is None else 100 * joint.of([label])
         rows.append([
@@ -130,7 +129,7 @@ def by_class(bases: Bases, seeds, joint) -> list[str]:
                 found.overall),
         ])  # fmt: skip
     heads = ["class", "old before %", "new %", "old", "all %", "joint on this class %", "gap"]
-    return [f"## Every class: {MOST} examples, {BEST}", table(heads, rows)]
+    return [f"## Every class: {MOST} examples, {best}", table(heads, rows)]
 
 
 def by_strategy(bases: Bases, seeds, joint: float | None) -> list[str]:
@@ -159,14 +158,14 @@ def costs(bases: Bases, seeds) -> list[str]:
     return ["## Costs, means over classes", table(heads, rows)]
 
 
-def draw(file: Path, name: str, bases: Bases, seeds, joint: float | None) -> None:
+def draw(file: Path, options: Namespace, bases: Bases, seeds, joint: float | None) -> None:
     """New and all classes over the number of examples."""
     lines = {}
-    for strategy in (BEST, STARTING_OUT):
+    for strategy in (options.strategy, STARTING_OUT):
         found = [summary(outcomes_of(bases, strategy, count, seeds)) for count in EXAMPLES]
         lines[f"{strategy}: new class"] = [each.new for each in found]
         lines[f"{strategy}: all classes"] = [each.overall for each in found]
-    picture(file, f"{name}: a new class", EXAMPLES, lines, joint)
+    picture(file, f"{options.name}: a new class", EXAMPLES, lines, joint)
 
 
 def write_runs(file: Path, bases: Bases, jobs) -> None:
