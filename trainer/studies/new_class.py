@@ -97,7 +97,7 @@ def introduction(options: Namespace, bases: Bases, joint: float | None) -> list[
         "last layer in the chip's integers. New: share of the new class' test samples that are "
         "right afterwards. Old: change on the others, in points. Gap: joint training less this, "
         "on all test samples. "
-        f"{len(bases.test)} test samples, which no choice was made by. {joint_text}"
+        f"{len(bases.test)} test samples. {joint_text}"
     ]
 
 
