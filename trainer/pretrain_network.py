@@ -333,8 +333,6 @@ def build_network(
             raise InputError(f"{layer.name}: '{layer.eltwise}' has no gradient; use add or sub")
         if DATA_BUFFER in layer.sources or layer.buffer_shift or layer.buffer_insert:
             raise InputError(f"{layer.name}: a data_buffer remembers; samples are trained alone")
-        if layer.op == "convtranspose2d" and (layer.pool != (1, 1) or layer.stride > 1):
-            raise InputError(f"{layer.name}: pool before a convtranspose2d in a passthrough layer")
     last = draft.layers[-1]
     if last.out_size != (1, 1):
         raise InputError(

@@ -277,8 +277,6 @@ def test_rounding_is_half_up_with_a_straight_gradient():
         (RESIDUAL, {**JOINT, "eltwise": "xor"}, "part3: 'xor' has no gradient; use add or sub"),
         ([], {"out_channels": 3},
          r"part0: its output is 8x7 pixels; classes are learnt of 1x1: end with op: linear"),
-        ([{"op": "convtranspose2d", "stride": 2, "max_pool": 2, "pool_stride": 2}], None,
-         "part0: pool before a convtranspose2d in a passthrough layer"),
     ],
 )  # fmt: skip
 def test_networks_without_a_gradient_are_refused(rows, last, message, tmp_path):
