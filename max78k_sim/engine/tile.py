@@ -226,7 +226,7 @@ def tile(builder: ir.IRBuilder, path: Path, vectors: int, operands: dict) -> Non
 # ---- how fast that could be ---------------------------------------------------------------------
 
 
-PEAK_VECTORS = 2  # of a tile whose operands all find room in registers
+PEAK_VECTORS = 1  # of a tile whose operands all find room in registers (of 2 they do not)
 
 
 def build_peak(function: ir.Function, path: Path) -> None:
