@@ -51,7 +51,7 @@ class Parameter:
         if self.second is not None:
             velocity = optimizers.adam_change(self.velocity, self.second)
         change = velocity * recipe.rate_mantissa * recipe.factor(number) >> FACTOR_BITS
-        draw = quantized_update.draws(recipe.seed, number, velocity.size, first)
+        draw = quantized_update.dithers(recipe.seed, number, velocity.size, first)
         shift = self.shift - bits
 
         def stepped(weights: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ class WideBias:
     def step(self, number: int, first: int) -> None:
         """One step; nothing is written to the chip."""
         change = self.velocity * self.recipe.rate_mantissa * self.recipe.factor(number)
-        draw = quantized_update.draws(self.recipe.seed, number, change.size, first)
+        draw = quantized_update.dithers(self.recipe.seed, number, change.size, first)
         self.values -= quantized_update.ROUNDINGS[self.recipe.rounding](
             change >> FACTOR_BITS, self.shift, draw
         )

@@ -13,6 +13,8 @@ import numpy as np
 
 WORD = 0xFFFFFFFF
 DRAW_BITS = 32
+SHARING = 4  # elements that share a draw when they are rounded
+TURNS = np.arange(0, DRAW_BITS, DRAW_BITS // SHARING, dtype=np.uint64)  # bits to the left, of each
 STEP_FACTOR = 0x9E3779B9  # spreads steps over the 32-bit range (2**32 / golden ratio)
 MIX = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1))  # (right shift, factor) rounds, see mix()
 
@@ -32,6 +34,19 @@ def draws(seed: int, step: int, count: int, first: int = 0) -> np.ndarray:
     """uint64 [count]: 32-bit random numbers of elements ``first`` on, in one step."""
     base = mix((seed + step * STEP_FACTOR) & WORD)
     return mix(np.uint64(base) ^ mixed_elements(count, first))
+
+
+def dithers(seed: int, step: int, count: int, first: int = 0) -> np.ndarray:
+    """uint64 [count]: 32-bit random numbers that round elements ``first`` on, in one step.
+
+    Four elements share a draw, each turned by its own count of bytes: each is uniform, the first
+    bytes of all are independent, and a processor needs a fourth of the work.
+    """
+    base = np.uint64(mix((seed + step * STEP_FACTOR) & WORD))
+    groups = np.arange(first // SHARING, (first + count - 1) // SHARING + 1, dtype=np.uint64)
+    shared = mix(base ^ groups)[:, None]
+    turned = (shared << TURNS | shared >> np.uint64(DRAW_BITS) - TURNS) & np.uint64(WORD)
+    return turned.reshape(-1)[first % SHARING :][:count]
 
 
 @lru_cache(maxsize=64)

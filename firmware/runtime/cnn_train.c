@@ -51,10 +51,19 @@ static uint32_t step_salt(void)
     return mix(state.seed + state.step * CNN_STEP_FACTOR);
 }
 
+/* Four elements share a draw, each turned by its own count of bytes. */
+static uint32_t dither_of(uint32_t element, uint32_t salt)
+{
+    uint32_t draw = mix(salt ^ element / CNN_SHARING);
+    uint32_t turn = element % CNN_SHARING * (32 / CNN_SHARING);
+
+    return turn == 0 ? draw : draw << turn | draw >> (32 - turn);
+}
+
 /* weight - velocity * rate, rounded stochastically and saturated */
 static int32_t stepped(int32_t weight, int32_t velocity, uint32_t element, uint32_t salt)
 {
-    int64_t dither = mix(salt ^ mix(element)) >> (32 - CNN_TRAIN_RATE_SHIFT);
+    int64_t dither = dither_of(element, salt) >> (32 - CNN_TRAIN_RATE_SHIFT);
     int64_t change = (int64_t)velocity * CNN_TRAIN_RATE_MANTISSA + dither;
 
     return cnn_saturate(weight - cnn_floor_shift(change, CNN_TRAIN_RATE_SHIFT));

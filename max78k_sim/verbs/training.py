@@ -63,6 +63,7 @@ def training_step(recipe: Recipe, layer: Layer) -> TrainingStep:
         "STEP_BITS": losses.STEP_BITS,
         "LARGEST_EXPONENT": losses.LARGEST_EXPONENT,
         "STEP_FACTOR": quantized_update.STEP_FACTOR,
+        "SHARING": quantized_update.SHARING,
     }
     for number, (right, factor) in enumerate(quantized_update.MIX, 1):
         constants |= {f"MIX_SHIFT_{number}": right, f"MIX_FACTOR_{number}": factor}

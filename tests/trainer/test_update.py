@@ -18,27 +18,46 @@ from trainer.schedule import Schedule
 
 @pytest.mark.parametrize("value, shift", ((5, 3), (-5, 3), (1, 10), (-(1 << 36), 32), (7, 1)))
 def test_stochastic_rounding_is_right_on_average(value, shift):
-    draws = quantized_update.draws(seed=3, step=9, count=40_000)
+    draws = quantized_update.dithers(seed=3, step=9, count=40_000)
     rounded = quantized_update.stochastic_shift(np.full(40_000, value), shift, draws)
     floor = value >> shift
     assert set(np.unique(rounded)) <= {floor, floor + 1}
     assert rounded.mean() == pytest.approx(value / 2**shift, abs=0.01)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**20), st.integers(1, 300), st.integers(0, 300))
+DRAWS = (quantized_update.draws, quantized_update.dithers)
+
+
+@given(
+    st.sampled_from(DRAWS),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**20),
+    st.integers(1, 300),
+    st.integers(0, 300),
+)
 @examples(60)
-def test_draws_depend_on_seed_step_and_element_alone(seed, step, count, first):
-    whole = quantized_update.draws(seed, step, first + count)
-    assert np.array_equal(whole[first:], quantized_update.draws(seed, step, count, first))
+def test_draws_depend_on_seed_step_and_element_alone(draws, seed, step, count, first):
+    whole = draws(seed, step, first + count)
+    assert np.array_equal(whole[first:], draws(seed, step, count, first))
 
 
-def test_draws_are_spread():
-    draws = quantized_update.draws(seed=1, step=0, count=100_000).astype(np.int64)
-    assert len(np.unique(draws)) == 100_000  # a permutation of the element's number
+@pytest.mark.parametrize("draws, distinct", tuple(zip(DRAWS, (1, 4), strict=True)))
+def test_draws_are_spread(draws, distinct):
+    found = draws(seed=1, step=0, count=100_000).astype(np.int64)
+    groups = len(np.unique(found[::distinct]))
+    assert groups == 100_000 // distinct  # a permutation of the element's, or the group's, number
     for bit in range(32):
-        assert abs((draws >> bit & 1).mean() - 0.5) < 0.01
-    following = quantized_update.draws(seed=1, step=1, count=100_000).astype(np.int64)
-    assert abs(np.corrcoef(draws, following)[0, 1]) < 0.02
+        assert abs((found >> bit & 1).mean() - 0.5) < 0.01
+    following = draws(seed=1, step=1, count=100_000).astype(np.int64)
+    for lag in range(1, 8):
+        assert abs(np.corrcoef(found[lag:], found[:-lag])[0, 1]) < 0.02
+    assert abs(np.corrcoef(found, following)[0, 1]) < 0.02
+
+
+def test_four_elements_share_a_draw_and_turn_it():
+    first, *others = (int(each) for each in quantized_update.dithers(seed=7, step=3, count=4))
+    for turn, other in enumerate(others, 1):
+        assert other == ((first << 8 * turn | first >> 32 - 8 * turn) & 0xFFFFFFFF)
 
 
 ROUNDINGS = tuple(quantized_update.ROUNDINGS)
