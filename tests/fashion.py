@@ -8,7 +8,7 @@ import numpy as np
 
 import networks
 from max78k_sim import Machine, Network, Program, compile_network, load_network
-from trainer.datasets import load_dataset
+from trainer.data.datasets import load_dataset
 from trainer.loop import Pool
 
 DIRECTORY = networks.DIRECTORY / "fashion"

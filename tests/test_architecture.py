@@ -119,7 +119,7 @@ def test_only_host_training_imports_torch():
         for file in sources(package)
         if any(name.split(".")[0] == "torch" for name in imports(file))
     }
-    assert found and all(name.startswith("trainer/pretrain") for name in found), found
+    assert found and all(name.startswith("trainer/host/") for name in found), found
 
 
 def loaded_by(code: str) -> set[str]:

@@ -20,7 +20,7 @@ import networks
 from firmware.cost import step_cycles
 from firmware.generate import generate
 from firmware.host import HostTrainer, compile_library
-from trainer.datasets import Dataset, load_dataset
+from trainer.data.datasets import Dataset, load_dataset
 from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
 from trainer.recipe import Recipe

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from trainer.datasets import open_dataset
-from trainer.streams import Stream
+from trainer.data.datasets import open_dataset
+from trainer.data.streams import Stream
 
 from ..engine import warmup
 from ..errors import InputError

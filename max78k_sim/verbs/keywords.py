@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from trainer.synthetic_keywords import FOLDERS, SPLITS, make_keywords
+from trainer.data.synthetic_keywords import FOLDERS, SPLITS, make_keywords
 
 from ..errors import InputError
 

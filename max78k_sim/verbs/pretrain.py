@@ -14,7 +14,7 @@ def main(options: Namespace) -> None:
     """Train with torch and write description, checkpoint, sample, expected output and log."""
     if find_spec("torch") is None:
         raise InputError("pretraining needs torch; install the extra: pip install 'max78k[train]'")
-    from trainer.pretrain_recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside
+    from trainer.host.recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside
 
     config_file = options.config_file or networks.DIRECTORY / "fashion" / "network.yaml"
     out = options.out
@@ -36,7 +36,7 @@ def main(options: Namespace) -> None:
     elif options.qat_policy is not None:  # the vendor's word for no quantisation-aware training
         asked["quantised_epochs"] = 0
     recipe = Recipe(**asked)
-    from trainer.pretrain import pretrain, pretrain_each
+    from trainer.host.pretrain import pretrain, pretrain_each
 
     if several:
         pretrain_each(config_file, out, recipe, policy, classes)

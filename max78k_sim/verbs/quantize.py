@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from trainer.quantize import Method, QuantisedLayer, quantise
+from trainer.host.quantize import Method, QuantisedLayer, quantise
 
 from ..devices import find_device
 from ..errors import InputError

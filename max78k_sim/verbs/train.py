@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from trainer import losses
-from trainer.datasets import Dataset, load_dataset
+from trainer.data.datasets import Dataset, load_dataset
 from trainer.evaluation import evaluate
+from trainer.host.vendor_checkpoint import write_back
 from trainer.loop import Pool, Trainer, memory_digest, train
-from trainer.memory_choice import Rules
-from trainer.memory_plan import MemoryPlan, plan_memory
-from trainer.memory_text import explain
-from trainer.needs import find_needs
+from trainer.memory.choice import Rules
+from trainer.memory.needs import find_needs
+from trainer.memory.plan import MemoryPlan, plan_memory
+from trainer.memory.step_sram import StepOptions, step_sram
+from trainer.memory.text import explain
 from trainer.recipe import Recipe
 from trainer.step_cost import StepCost, step_multiplications
-from trainer.step_sram import StepOptions, step_sram
-from trainer.vendor_checkpoint import write_back
 
 from ..allocation import Plan
 from ..errors import InputError

@@ -9,8 +9,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from trainer.scenario import Result, run_scenario
-from trainer.scenario_file import read_scenario
+from trainer.learning.scenario import Result, run_scenario
+from trainer.learning.scenario_file import read_scenario
 
 from .common import make_directory, write_json
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from max78k_sim.latency import PROCESSOR_HERTZ, milliseconds
 from max78k_sim.network import Network
 from tests.bench.subjects import load
-from trainer.memory_choice import Outcome, Rules, evaluate, setting_of
-from trainer.memory_plan import plan_memory
-from trainer.needs import find_needs
+from trainer.memory.choice import Outcome, Rules, evaluate, setting_of
+from trainer.memory.needs import find_needs
+from trainer.memory.plan import plan_memory
 
 PLENTY = 1 << 20  # bytes: every way is shown, whatever it takes
 TRAINED = (("mnist", (2, 3, 5)), ("kws20_v3", (1, 2, 3, 9)), ("simplenet", (2, 4, 14)))

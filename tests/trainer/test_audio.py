@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from max78k_sim.errors import InputError
 from tests.strategies import examples
-from trainer import audio
+from trainer.data import audio
 
 RAMP = np.arange(-800, 800, dtype=np.int16) * 40
 

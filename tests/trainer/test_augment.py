@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as arrays
 
 from max78k_sim.errors import InputError
 from tests.strategies import examples
-from trainer import augment as augmenting
-from trainer.audio import INPUT_SHAPE, SAMPLES, folded, unfolded
-from trainer.augment import KINDS, augment
+from trainer.data import augment as augmenting
+from trainer.data.audio import INPUT_SHAPE, SAMPLES, folded, unfolded
+from trainer.data.augment import KINDS, augment
 
 SEEDS, STEPS = st.integers(0, 2**32 - 1), st.integers(0, 10**6)
 IMAGES = arrays.arrays(np.int8, (6, 2, 5, 7))

@@ -10,8 +10,8 @@ import pytest
 
 from max78k_sim.errors import InputError
 from tests.unit.test_datasets import idx_bytes, write_idx
-from trainer.datasets import load_dataset, open_dataset
-from trainer.idx_folders import changed, idx_array
+from trainer.data.datasets import load_dataset, open_dataset
+from trainer.data.idx_folders import changed, idx_array
 
 STORED = np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4) * 2  # [sample, column, row]
 LETTERS = np.array([1, 2, 26, 1, 3, 2], np.uint8)

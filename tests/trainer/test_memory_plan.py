@@ -20,12 +20,12 @@ from tests.conformance.cases import cases_in
 from tests.conftest import CASES, ROOT
 from tests.strategies import examples, networks, samples
 from tests.trainer.memory_page import distinct_words, table
-from trainer.latents import begin_at_first, begin_with, find_latent, latent_tensors
-from trainer.memory_choice import IN_PLACE, REPLANNED, SAMPLE, STASHED, Rules
-from trainer.memory_plan import plan_memory
-from trainer.memory_text import explain
-from trainer.needs import find_needs
-from trainer.step_sram import StepOptions, step_sram
+from trainer.memory.choice import IN_PLACE, REPLANNED, SAMPLE, STASHED, Rules
+from trainer.memory.latents import begin_at_first, begin_with, find_latent, latent_tensors
+from trainer.memory.needs import find_needs
+from trainer.memory.plan import plan_memory
+from trainer.memory.step_sram import StepOptions, step_sram
+from trainer.memory.text import explain
 
 PLENTY = 1 << 20  # bytes of SRAM
 SIDE = 5  # rows and columns of tight()'s tensors

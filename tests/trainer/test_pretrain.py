@@ -14,20 +14,14 @@ from max78k_sim.cli import main  # noqa: E402
 from max78k_sim.errors import HardwareLimit, InputError  # noqa: E402
 from max78k_sim.evaluator import Evaluator  # noqa: E402
 from tests import fashion  # noqa: E402
-from trainer import pretrain as pretraining  # noqa: E402
-from trainer import pretrain_files as files  # noqa: E402
-from trainer.datasets import Dataset, load_dataset  # noqa: E402
-from trainer.pretrain import (  # noqa: E402
-    accuracy,
-    pretrain,
-    pretrain_each,
-    train_epochs,
-    training_parts,
-)
-from trainer.pretrain_augment import augmented, moved  # noqa: E402
-from trainer.pretrain_files import read_machine, read_plan, write_network  # noqa: E402
-from trainer.pretrain_recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside  # noqa: E402
-from trainer.pretrain_sounds import sounds, start_as_filters  # noqa: E402
+from trainer.data.datasets import Dataset, load_dataset  # noqa: E402
+from trainer.host import files  # noqa: E402
+from trainer.host import pretrain as pretraining  # noqa: E402
+from trainer.host.augment import augmented, moved  # noqa: E402
+from trainer.host.files import read_machine, read_plan, write_network  # noqa: E402
+from trainer.host.pretrain import accuracy, pretrain, pretrain_each, train_epochs, training_parts  # noqa: E402
+from trainer.host.recipe import Policy, Recipe, read_policy, read_recipe, recipe_beside  # noqa: E402
+from trainer.host.sounds import sounds, start_as_filters  # noqa: E402
 
 TINY = Recipe(holdout_class=2, float_epochs=1, quantised_epochs=1, batch_size=32, threads=1)
 FILES = ["checkpoint.pth.tar", "expected.npy", "network.yaml", "sample.npy", "training.log"]

@@ -14,11 +14,11 @@ torch = pytest.importorskip("torch", reason="pretraining needs PyTorch (pip inst
 from max78k_sim.errors import InputError  # noqa: E402
 from max78k_sim.machine import Machine  # noqa: E402
 from tests import fashion  # noqa: E402
-from trainer import pretrain_network as net  # noqa: E402
-from trainer.datasets import Dataset  # noqa: E402
-from trainer.pretrain import train_epochs  # noqa: E402
-from trainer.pretrain_files import Plan, read_machine, read_plan, write_network  # noqa: E402
-from trainer.pretrain_recipe import Policy, Recipe  # noqa: E402
+from trainer.data.datasets import Dataset  # noqa: E402
+from trainer.host import network as net  # noqa: E402
+from trainer.host.files import Plan, read_machine, read_plan, write_network  # noqa: E402
+from trainer.host.pretrain import train_epochs  # noqa: E402
+from trainer.host.recipe import Policy, Recipe  # noqa: E402
 
 NOTES = {"epoch": 0, "accuracy": 0.0, "seed": 0, "holdout_class": None}
 CLASSES = 3

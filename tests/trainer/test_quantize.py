@@ -17,7 +17,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.saved_state import read_saved
 from max78k_sim.torch_writer import torch_bytes, write_torch
 from tests.strategies import examples
-from trainer.quantize import Method, bit_shift, quantile, quantise
+from trainer.host.quantize import Method, bit_shift, quantile, quantise
 
 # weights, bias, bits: shift, integers, bias as stored (integer * 2**(bits - 1)); None: no bias
 ROWS = [

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from max78k_sim.errors import InputError
-from trainer import replay
+from trainer.learning import replay
+from trainer.learning.replay import Codec
 from trainer.quantized_update import draws
-from trainer.replay import Codec
 
 SIDES = st.tuples(st.integers(0, 5), st.integers(1, 9))
 INT8 = arrays(np.int8, SIDES)

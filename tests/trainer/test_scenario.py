@@ -8,9 +8,9 @@ import pytest
 from max78k_sim.errors import InputError
 from tests import fashion
 from tests.conftest import ROOT
-from trainer.datasets import load_dataset
-from trainer.scenario import noised, run_scenario
-from trainer.scenario_file import FIELDS, KINDS, field_table, read_scenario
+from trainer.data.datasets import load_dataset
+from trainer.learning.scenario import noised, run_scenario
+from trainer.learning.scenario_file import FIELDS, KINDS, field_table, read_scenario
 
 NETWORK = f"network: {fashion.CONFIG}\ncheckpoint: {fashion.CHECKPOINT}\n"
 QUICK = "examples: 4\nseeds: [3]\ntest_images: 30\nreplay: 4000\nrecipe: {steps: 2, batch: 4}\n"

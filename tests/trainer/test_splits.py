@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from max78k_sim.errors import InputError
 from tests.strategies import examples
-from trainer.datasets import load_dataset
-from trainer.splits import places_of, three_way, two_way
-from trainer.streams import Dataset
+from trainer.data.datasets import load_dataset
+from trainer.data.splits import places_of, three_way, two_way
+from trainer.data.streams import Dataset
 
 SHARES = st.tuples(st.integers(0, 100), st.integers(0, 100)).map(sorted)
 

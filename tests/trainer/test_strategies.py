@@ -8,11 +8,11 @@ import pytest
 
 from max78k_sim.errors import InputError
 from tests import fashion
-from trainer import experiment, replay, starts, strategies
-from trainer.datasets import load_dataset
+from trainer.data.datasets import load_dataset
+from trainer.learning import experiment, replay, starts, strategies
+from trainer.learning.strategies import STRATEGIES
 from trainer.loop import Trainer
 from trainer.operands import pool
-from trainer.strategies import STRATEGIES
 
 BAG = 8
 QUICK = {"steps": 3, "batch": 4}

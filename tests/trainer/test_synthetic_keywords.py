@@ -11,11 +11,11 @@ import pytest
 
 from max78k_sim import cli
 from max78k_sim.errors import InputError
-from trainer import noises, synthetic_keywords
-from trainer.audio import RATE, read_wav
-from trainer.datasets import load_dataset
-from trainer.synthetic_keywords import COUNTS, SPLITS, VARIANTS, make_keywords, plan
-from trainer.wav_folders import KWS20_WORDS
+from trainer.data import noises, synthetic_keywords
+from trainer.data.audio import RATE, read_wav
+from trainer.data.datasets import load_dataset
+from trainer.data.synthetic_keywords import COUNTS, SPLITS, VARIANTS, make_keywords, plan
+from trainer.data.wav_folders import KWS20_WORDS
 
 SMALL = {"train": 3, "validation": 2, "test": 2, "foreign": 1}
 
@@ -124,7 +124,7 @@ def test_silence_around_a_word_is_cut_off():
 
 
 def test_a_wav_from_a_pipe_gets_its_length(tmp_path):
-    from trainer.audio import parse_wav, write_wav
+    from trainer.data.audio import parse_wav, write_wav
 
     write_wav(tmp_path / "a.wav", np.arange(100, dtype=np.int16))
     data = bytearray((tmp_path / "a.wav").read_bytes())

@@ -15,7 +15,7 @@ from max78k_sim.torch_writer import write_torch
 from tests import fashion
 from tests.conformance.cases import Case, cases_in
 from tests.conftest import CASES, corpus
-from trainer.vendor_checkpoint import write_back
+from trainer.host.vendor_checkpoint import write_back
 
 FILE = "trained.pth.tar"
 

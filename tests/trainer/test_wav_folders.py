@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from max78k_sim.errors import InputError
-from trainer import audio
-from trainer.datasets import load_dataset, open_dataset
-from trainer.wav_folders import KWS20_WORDS, part_by_speaker
+from trainer.data import audio
+from trainer.data.datasets import load_dataset, open_dataset
+from trainer.data.wav_folders import KWS20_WORDS, part_by_speaker
 
 WORDS = ("cat", "stop", "left")
 SPEAKERS = tuple(hashlib.sha1(bytes([number])).hexdigest()[:8] for number in range(40))

@@ -8,7 +8,7 @@ import pytest
 from max78k_sim import cli, engine
 from tests import fashion
 from tests.unit.test_cli import run
-from trainer.datasets import load_dataset
+from trainer.data.datasets import load_dataset
 
 COUNT = 12
 EVALUATE = ("evaluate", *fashion.NETWORK_OPTIONS)

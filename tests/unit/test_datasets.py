@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from max78k_sim.errors import InputError
-from trainer.array_files import npz_arrays
-from trainer.datasets import (
+from trainer.data.array_files import npz_arrays
+from trainer.data.datasets import (
     FASHION_CLASSES,
     FASHION_SUBSET,
     SUBSET_PER_CLASS,
@@ -24,7 +24,7 @@ from trainer.datasets import (
     make_fashion_subset,
     without_shipped_images,
 )
-from trainer.streams import stratified_split
+from trainer.data.streams import stratified_split
 
 PIXELS = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5) * 2  # [sample, row, column]
 LABELS = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
@@ -302,5 +302,5 @@ def test_digits_need_scikit_learn_or_are_28_pixels_wide(monkeypatch):
 
 
 def test_importing_datasets_does_not_import_torch():
-    code = "import sys, trainer.datasets; sys.exit('torch' in sys.modules)"
+    code = "import sys, trainer.data.datasets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

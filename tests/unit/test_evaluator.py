@@ -15,7 +15,7 @@ from tests import fashion
 from tests.builders import FIRST, network_of, one_layer, two_layers
 from tests.conformance.cases import cases_in
 from tests.conftest import CASES
-from trainer.datasets import load_dataset
+from trainer.data.datasets import load_dataset
 
 RANDOM = np.random.default_rng(11)
 MAP = one_layer()  # 2x4x5 -> 3x4x5: a class at each pixel

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from max78k_sim.errors import InputError
 from tests.guards import bounded_memory, no_hang
 from tests.strategies import examples
-from trainer import array_files, streams
-from trainer.datasets import load_dataset, open_dataset
+from trainer.data import array_files, streams
+from trainer.data.datasets import load_dataset, open_dataset
 
 RANDOM = np.random.default_rng(3)
 IMAGES = RANDOM.integers(0, 256, (23, 2, 4, 5)).astype(np.uint8)

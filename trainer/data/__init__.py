@@ -1,1 +1,1 @@
-"""Data shipped with the package; see LICENSE-fashion-mnist.txt."""
+"""Data sets, and what they are made of; fashion.npz: see LICENSE-fashion-mnist.txt."""

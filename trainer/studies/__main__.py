@@ -8,7 +8,7 @@ from pathlib import Path
 
 from max78k_sim.errors import Max78kError
 
-from ..strategies import STRATEGIES
+from ..learning.strategies import STRATEGIES
 from . import ablation, new_class
 from .bases import Bases
 

@@ -8,10 +8,18 @@ from dataclasses import replace
 import numpy as np
 from rich.progress import Progress
 
-from .. import strategies
-from ..experiment import REPLAY_BYTES, Material, choose, count_right, examples_of, share, tested
+from ..learning import strategies
+from ..learning.experiment import (
+    REPLAY_BYTES,
+    Material,
+    choose,
+    count_right,
+    examples_of,
+    share,
+    tested,
+)
+from ..learning.strategies import STRATEGIES
 from ..loop import Trainer
-from ..strategies import STRATEGIES
 from .bases import Bases
 from .float_twin import trained_logits
 from .pages import table, write_page

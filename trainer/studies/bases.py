@@ -9,10 +9,10 @@ from pathlib import Path
 from max78k_sim.errors import InputError
 from max78k_sim.evaluator import Evaluation, Evaluator
 
-from ..datasets import load_dataset
-from ..experiment import REPLAY_BYTES, Material, Outcome, class_incremental, experiment
-from ..scenario import machine_of
-from ..streams import Dataset
+from ..data.datasets import load_dataset
+from ..data.streams import Dataset
+from ..learning.experiment import REPLAY_BYTES, Material, Outcome, class_incremental, experiment
+from ..learning.scenario import machine_of
 
 PAIRS = ("new", "old", "overall")
 JOINT = "joint"

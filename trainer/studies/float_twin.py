@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..learning.starts import features_and_logits, rows
+from ..learning.strategies import Kept
 from ..loop import Trainer
 from ..losses import LOGIT_BITS
 from ..recipe import FACTOR_ONE
 from ..schedule import Schedule
-from ..starts import features_and_logits, rows
-from ..strategies import Kept
 
 DATA_UNIT = np.float32(1 / 128)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from ..experiment import REPLAY_BYTES, Outcome
-from ..strategies import STRATEGIES
+from ..learning.experiment import REPLAY_BYTES, Outcome
+from ..learning.strategies import STRATEGIES
 from .bases import Bases
 from .pages import picture, table, write_page
 

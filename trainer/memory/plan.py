@@ -17,8 +17,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.latency import PROCESSOR_HERTZ, milliseconds
 from max78k_sim.layer import NETWORK_INPUT
 
-from .lifetimes import tensor_placement
-from .memory_choice import (
+from .choice import (
     AGAIN,
     IN_PLACE,
     REPLANNED,
@@ -33,6 +32,7 @@ from .memory_choice import (
     outcomes_of,
     setting_of,
 )
+from .lifetimes import tensor_placement
 from .needs import Needs, Tensor, find_needs
 from .replan import Move, replan
 from .step_sram import step_sram

@@ -15,8 +15,8 @@ import numpy as np
 from max78k_sim.arithmetic import saturate
 from max78k_sim.errors import InputError
 
+from ..quantized_update import STEP_FACTOR, WORD, mix
 from .audio import INPUT_SHAPE, SAMPLES, folded, unfolded
-from .quantized_update import STEP_FACTOR, WORD, mix
 
 BYTES_DEVIATION = 148  # standard deviation of a sum of 4 random bytes: 147.8
 BYTES_MEAN = 510

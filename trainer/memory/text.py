@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from max78k_sim.latency import milliseconds
 
-from .memory_plan import MemoryPlan, Source
+from .plan import MemoryPlan, Source
 
 PLAIN = {  # scheme -> what it means
     "in place": "lies unharmed in data memory after the run",

@@ -20,7 +20,7 @@ from max78k_sim.network import Layer, Network
 from max78k_sim.saved_state import read_saved
 from max78k_sim.torch_writer import write_torch
 
-from .kernel_store import MemoryPort
+from ..kernel_store import MemoryPort
 from .quantize import DEFAULT_BITS, WEIGHT_BITS
 
 

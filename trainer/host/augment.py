@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .pretrain_recipe import Recipe
+from .recipe import Recipe
 
 BLACK = -1.0  # what comes in at the edge of an image
 

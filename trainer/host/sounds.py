@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .pretrain_augment import either_way, loud_and_noisy
-from .pretrain_recipe import Recipe
+from .augment import either_way, loud_and_noisy
+from .recipe import Recipe
 
 RATE = 16000  # values a second
 LOWEST_TONE, HIGHEST_TONE = 80.0, 7000.0  # Hz

@@ -15,7 +15,7 @@ from .idx_folders import FASHION_CLASSES, number_names, read_idx_directory
 from .streams import Dataset, Stream, check_pair, count_labels, part_size
 from .wav_folders import read_kws20_directory, read_wav_directory
 
-FASHION_SUBSET = Path(__file__).with_name("data") / "fashion.npz"
+FASHION_SUBSET = Path(__file__).with_name("fashion.npz")
 SUBSET_PER_CLASS = {"train": 200, "test": 400}  # images
 SPLITS = ("train", "test", "all", "validation")
 THREE_PARTS = ("wav", "kws20")  # the kinds that have a validation part too
@@ -45,7 +45,7 @@ def open_dataset(specification: str, split: str) -> Stream:
     if split == "validation" and kind not in THREE_PARTS:
         raise InputError(
             f"data {specification!r} has no validation part; give split train or test "
-            "(trainer.splits takes a validation part from train)"
+            "(trainer.data.splits takes a validation part from train)"
         )
     if kind in TWO_PARTS and split == "all":
         raise InputError(f"data {specification!r} {HAS_PARTS}")

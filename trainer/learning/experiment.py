@@ -15,12 +15,12 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.machine import Machine
 
+from ..data.streams import Dataset
+from ..loop import Trainer, memory_digest
+from ..quantized_update import draws
 from . import strategies
-from .loop import Trainer, memory_digest
-from .quantized_update import draws
 from .replay import KINDS
 from .strategies import STRATEGIES, Strategy
-from .streams import Dataset
 
 EXAMPLE_SALT = 0x0E8A3C15  # keeps the choice of examples apart from all other draws
 REPLAY_BYTES = 64 << 10

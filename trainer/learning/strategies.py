@@ -14,14 +14,14 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.network import NETWORK_INPUT, Network
 
+from ..backward import channels_last
+from ..loop import Trainer
+from ..losses import TEACHER_BITS, said
+from ..operands import pool, views
+from ..parameter import Parameter
+from ..recipe import Recipe
+from ..schedule import Schedule
 from . import replay, starts
-from .backward import channels_last
-from .loop import Trainer
-from .losses import TEACHER_BITS, said
-from .operands import pool, views
-from .parameter import Parameter
-from .recipe import Recipe
-from .schedule import Schedule
 
 TEACHER_ONE = (1 << TEACHER_BITS) - 1
 VELOCITY_BYTES, FRACTION_BYTES, SECOND_BYTES, VALUE_BYTES = 4, 2, 4, 4

@@ -15,10 +15,10 @@ from max78k_sim.loading import load_network
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
 
-from .datasets import load_dataset
+from ..data.datasets import load_dataset
+from ..data.streams import Dataset
 from .experiment import Material, Outcome, Part, class_incremental, experiment
 from .scenario_file import Scenario
-from .streams import Dataset
 
 NOISE_SEED = 0x5CE7E
 

@@ -21,9 +21,9 @@ from max78k_sim.overrides import given
 from max78k_sim.program import compile_network
 from max78k_sim.yaml_reader import Description, LayerDescription, read_description
 
-from .pretrain_network import ChipNetwork, IntegerLayer, build_network
-from .pretrain_recipe import Policy
-from .streams import Dataset
+from ..data.streams import Dataset
+from .network import ChipNetwork, IntegerLayer, build_network
+from .recipe import Policy
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from max78k_sim.arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from max78k_sim.errors import InputError
 
-from .quantized_update import DRAW_BITS, STEP_FACTOR, WORD, mix
+from ..quantized_update import DRAW_BITS, STEP_FACTOR, WORD, mix
 
 LABEL_BYTES = 1
 NIBBLE = 4  # bits

@@ -13,10 +13,10 @@ import numpy as np
 from max78k_sim import arithmetic
 from max78k_sim.errors import InputError
 
-from .gradients import as_features
-from .losses import LOGIT_BITS
-from .operands import reduced
-from .parameter import WIDE_BIAS_BITS, WideBias
+from ..gradients import as_features
+from ..losses import LOGIT_BITS
+from ..operands import reduced
+from ..parameter import WIDE_BIAS_BITS, WideBias
 
 SHRINKAGE = 0.3  # share of the mean variance that is added to every variance
 NEWTON_STEPS = 30

@@ -14,7 +14,7 @@ import yaml
 
 from max78k_sim.errors import InputError, Max78kError, printable
 
-from .recipe import Recipe
+from ..recipe import Recipe
 from .strategies import STRATEGIES
 
 SIZE_LIMIT = 1 << 16  # bytes of a file

@@ -13,7 +13,7 @@ import numpy as np
 
 from max78k_sim.errors import InputError
 
-from .quantized_update import draws
+from ..quantized_update import draws
 from .streams import Dataset
 
 SHARES = (60, 20, 20)  # of 100 samples of each class: train, validation, test

@@ -43,7 +43,7 @@ LOWEST_OPTIONS = {
 class Recipe:
     """How the training is run; the same recipe, threads and torch give the same network."""
 
-    data: str | None = None  # a specification of trainer.datasets
+    data: str | None = None  # a specification of trainer.data.datasets
     first_classes: int | None = None  # only so many of the data's classes
     holdout_class: int | None = None
     float_epochs: int = 18

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
+from ..quantized_update import draws
 from .audio import RATE
-from .quantized_update import draws
 
 FULL_SCALE = (1 << 15) - 1
 SILENCE = 50  # below peak / SILENCE nothing is spoken

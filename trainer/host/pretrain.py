@@ -1,6 +1,6 @@
 """Pretrain a network on a host and write it, as int8 or less, in the vendor's own file formats.
 
-First in float with batch normalisation, then on the chip's grid (see pretrain_network.py), where
+First in float with batch normalisation, then on the chip's grid (see network.py), where
 torch computes the very integers that the chip does.  The files are then read back into the
 simulated chip, which is counted once more, and the two accuracies are reported side by side.
 """
@@ -18,12 +18,12 @@ import numpy as np
 
 from max78k_sim.errors import InputError, Max78kError
 
-from .datasets import Dataset, load_dataset, without_shipped_images
-from .pretrain_augment import augmented
-from .pretrain_files import Plan, export, read_machine, read_plan, write_network
-from .pretrain_network import ChipNetwork, IntegerLayer, functional, real_images, torch
-from .pretrain_recipe import Policy, Recipe
-from .pretrain_sounds import sounds, start_as_filters
+from ..data.datasets import Dataset, load_dataset, without_shipped_images
+from .augment import augmented
+from .files import Plan, export, read_machine, read_plan, write_network
+from .network import ChipNetwork, IntegerLayer, functional, real_images, torch
+from .recipe import Policy, Recipe
+from .sounds import sounds, start_as_filters
 
 Report = Callable[[str], None]
 LOG_FILE = "training.log"
@@ -150,7 +150,7 @@ def pretrain(
 ) -> PretrainResult:
     """Train the network of a description without the held-out class; write the vendor's formats.
 
-    ``recipe.data`` is a specification of trainer.datasets; of the full Fashion-MNIST the images
+    ``recipe.data`` is as trainer.data.datasets takes it; of the full Fashion-MNIST the images
     shipped for training on the chip are left out.  Into ``out_directory`` go network.yaml,
     checkpoint.pth.tar, sample.npy, expected.npy and training.log (every line that ``report``
     gets).  Raises InputError for data or options that cannot be trained, HardwareLimit for what

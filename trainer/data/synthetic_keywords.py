@@ -20,9 +20,9 @@ import numpy as np
 
 from max78k_sim.errors import InputError, printable
 
+from ..quantized_update import draws
 from .audio import RATE, parse_wav, write_wav
 from .noises import SPOKEN, babble, faded_in, pink, placed, trimmed, white
-from .quantized_update import draws
 from .wav_folders import KWS20_WORDS, LISTS, SPEAKER_END
 
 # espeak-ng's voice variants.  No two of different parts have half of their description's lines in
