@@ -24,10 +24,6 @@ class Block:
     values: np.ndarray
     exponent: np.ndarray
 
-    def part(self, first: int, last: int) -> Block:
-        """Some of the channels."""
-        return Block(self.values[..., first:last], self.exponent)
-
     def reshaped(self, *shape: int) -> Block:
         """The same numbers in their order in memory, in another shape (without the samples)."""
         return Block(self.values.reshape(len(self.values), *shape), self.exponent)

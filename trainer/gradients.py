@@ -11,23 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from max78k_sim.arithmetic import FRACTION_BITS
+from max78k_sim.arithmetic import ACTIVATION_MAX, ACTIVATION_MIN, FRACTION_BITS
 from max78k_sim.engine import gradients as products
+from max78k_sim.engine.backward import BIAS_INPUT
 from max78k_sim.errors import InputError
 from max78k_sim.layer import Layer
 
 from .blocks import Block, mantissa_bits, normalised
-
-BIAS_INPUT = 128  # a bias is a weight whose input is always 1 (128 in Q7)
 
 
 @dataclass(frozen=True)
 class Correlation:
     """An operation as the products see it.
 
-    ``kernel``, ``padding``, ``dilation``: (rows, columns); ``spread``: 2 where zeros are inserted
-    behind every row and column; ``view``: from data [s, row, column, channel] to what is
-    correlated, and ``back``: from errors of that to errors of the data, given its shape.
+    ``kernel``, ``padding``, ``dilation``: (rows, columns); ``view``: from data [s, row, column,
+    channel] to what is correlated, and ``back``: from errors of that to errors of the data, given
+    its shape.
     """
 
     kernel: tuple[int, int]
@@ -154,8 +153,8 @@ def unmasked(layer: Layer, output: np.ndarray, sums: np.ndarray | None) -> np.nd
     if layer.output_bits == 32:
         return None
     if layer.activation is None:
-        return (output > -128) & (output < 127)
-    passes = (output > 0) & (output < 127)
+        return (output > ACTIVATION_MIN) & (output < ACTIVATION_MAX)
+    passes = (output > 0) & (output < ACTIVATION_MAX)
     if layer.activation == "abs":
         assert sums is not None
         return passes * np.where(sums < 0, np.int8(-1), np.int8(1))

@@ -15,6 +15,7 @@ from max78k_sim.device import WORD
 from max78k_sim.placement import Placement
 
 SLOT_WORDS = {"kernel": 4, "bias": 1}  # 32-bit words that are written together
+TRAINED_REGIONS = tuple(SLOT_WORDS)
 WORDS = np.dtype("<u4")
 
 

@@ -24,13 +24,12 @@ from max78k_sim.network import NETWORK_INPUT
 from . import forward, losses, snapshots
 from .backward import Backward, Gradient, Scale, channels_last
 from .blocks import Block
-from .kernel_store import KernelStore
+from .kernel_store import TRAINED_REGIONS, KernelStore
 from .optimizers import ADAM_BITS
 from .parameter import Parameter, WideBias
 from .recipe import Recipe
 from .schedule import Schedule
 
-TRAINED_REGIONS = ("kernel", "bias")
 LAST_EXPONENT = -losses.ERROR_BITS - FRACTION_BITS  # of the last layer's gradients, all exact
 MARGIN_BITS = 1  # above the largest gradient that was seen when scales were chosen
 

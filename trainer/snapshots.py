@@ -13,10 +13,10 @@ import numpy as np
 
 from max78k_sim.errors import InputError
 
+from .kernel_store import TRAINED_REGIONS
+
 if TYPE_CHECKING:
     from .loop import Pool, Trainer
-
-REGIONS = ("kernel", "bias")
 
 
 def fingerprint(trainer: Trainer, pool: Pool) -> str:
@@ -41,7 +41,9 @@ def states(trainer: Trainer):
 def save(trainer: Trainer, file: Path, mark: str) -> None:
     """Write a snapshot to a temporary name, flush it to disk and rename it."""
     memory = trainer.machine.memory
-    arrays: dict[str, Any] = {f"memory_{region}": memory.arrays[region] for region in REGIONS}
+    arrays: dict[str, Any] = {
+        f"memory_{region}": memory.arrays[region] for region in TRAINED_REGIONS
+    }
     arrays |= {f"state_{name}": array for name, array in states(trainer)}
     written = [store.slots_written for store in trainer.stores.values()]
     counts = np.array([trainer.step, *written], np.int64)
@@ -63,7 +65,7 @@ def save(trainer: Trainer, file: Path, mark: str) -> None:
 def restore(trainer: Trainer, file: Path, mark: str) -> None:
     """The inverse of ``save``; InputError when the snapshot is of another run or is damaged."""
     arrays = trainer.machine.memory.arrays
-    mine = {f"memory_{region}": arrays[region] for region in REGIONS}
+    mine = {f"memory_{region}": arrays[region] for region in TRAINED_REGIONS}
     mine |= {f"state_{name}": array for name, array in states(trainer)}
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
@@ -86,7 +88,7 @@ def restore(trainer: Trainer, file: Path, mark: str) -> None:
         raise InputError(f"not a snapshot ({error}); delete it to start anew", file=file) from None
     for name, array in found.items():
         mine[name][...] = array
-    for region in REGIONS:
+    for region in TRAINED_REGIONS:
         trainer.machine.memory.versions[region] += 1
     trainer.step, trainer.right = int(counts[0]), right.tolist()
     for store, count in zip(trainer.stores.values(), counts[1:], strict=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from max78k_sim.latency import ACCELERATOR_HERTZ, PROCESSOR_HERTZ
-from max78k_sim.layer import Layer
 from max78k_sim.network import Network
 
 from .backward import Backward
@@ -68,22 +67,16 @@ class StepCost:
         return PROCESSOR_WATTS * processor + ACCELERATOR_WATTS * accelerator
 
 
-def layer_multiplications(layer: Layer) -> int:
-    """Products of one pass over a layer's kernels: forward, to the weights, or to the data."""
-    rows, columns = layer.out_size
-    weights = layer.out_channels * layer.features * layer.kernel_shape[0] * layer.kernel_shape[1]
-    return weights * rows * columns
-
-
 def step_multiplications(network: Network, trained: tuple[str, ...]) -> int:
-    """By the processor, for one example: weight gradients, errors passed down, signs of abs."""
+    """By the processor, for one example: weight gradients, errors passed down, signs of abs.
+
+    Each is one pass over a layer's kernels, as many products as going forward.
+    """
     backward = Backward(network, trained)
     total = 0
     for index in backward.involved:
         layer = network.layers[index]
-        if not layer.has_kernels:
-            continue
         passes = (index in backward.trained) + (index != backward.trained[0])
         passes += layer.activation == "abs"
-        total += passes * layer_multiplications(layer)
+        total += passes * layer.multiplications
     return total

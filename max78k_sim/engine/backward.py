@@ -12,6 +12,7 @@ from functools import partial
 
 from llvmlite import ir
 
+from ..arithmetic import FRACTION_BITS
 from . import maps
 from .lanes import (
     I8,
@@ -36,7 +37,7 @@ from .steps import LANES, NUMBER, SUM_BYTES
 
 INPUTS, WEIGHTS, BIASES = range(3)
 LARGEST_SHIFT = 31
-INPUT_OF_BIAS = 128  # a bias is the weight of it
+BIAS_INPUT = 1 << FRACTION_BITS  # a bias is a weight whose input is always 1
 JOB = (  # addresses and numbers
     "operation",
     "first", "last",  # groups of samples
@@ -326,7 +327,7 @@ def add_biases(builder, job, sample):
     job = Row(builder, job, JOB)
     rows, limit, errors = job.error_rows, job.limit, Errors(builder, job, sample)
     shift = load_at(builder, at(builder, job.shifts, sample, NUMBER), I64)
-    shift = builder.sub(shift, I64(INPUT_OF_BIAS.bit_length() - 1))
+    shift = builder.sub(shift, I64(BIAS_INPUT.bit_length() - 1))
     least = I64(-LARGEST_SHIFT)  # all but 0 are beyond any limit then
     shift = builder.select(builder.icmp_signed("<", shift, least), least, shift)
     total = variable(builder, SUMS)

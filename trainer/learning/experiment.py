@@ -20,7 +20,7 @@ from ..loop import Trainer, memory_digest
 from ..quantized_update import draws
 from . import strategies
 from .replay import KINDS
-from .strategies import STRATEGIES, Strategy
+from .strategies import STRATEGIES, Kept, Strategy
 
 EXAMPLE_SALT = 0x0E8A3C15  # keeps the choice of examples apart from all other draws
 REPLAY_BYTES = 64 << 10
@@ -105,6 +105,21 @@ def choose(count: int, wanted: int, seed: int) -> np.ndarray:
     return order[:wanted]
 
 
+def examples_kept(
+    material: Material, trainer: Trainer, strategy: Strategy, examples: int, seed: int, budget: int
+) -> Kept:
+    """``examples`` of the new class, and what ``budget`` bytes hold of the others."""
+    new, old = (examples_of(material, trainer, strategy, part) for part in ("new", "old"))
+    if examples > len(new[1]):
+        raise InputError(f"examples {examples}: the data hold {len(new[1])} to learn from")
+    shown = choose(len(new[1]), examples, seed)
+    order = choose(len(old[1]), len(old[1]), seed)
+    return strategies.keep_examples(
+        trainer, strategy, (new[0][shown], new[1][shown]), (old[0][order], old[1][order]),
+        budget, seed,
+    )  # fmt: skip
+
+
 def experiment(
     material: Material,
     name: str,
@@ -126,15 +141,7 @@ def experiment(
     recipe = strategies.recipe_of(strategy, machine.program.plan.network,
                                   **({"seed": seed} | dict(overrides or {})))  # fmt: skip
     trainer = Trainer(machine, recipe)
-    new, old = (examples_of(material, trainer, strategy, part) for part in ("new", "old"))
-    if examples > len(new[1]):
-        raise InputError(f"examples {examples}: the data hold {len(new[1])} to learn from")
-    shown = choose(len(new[1]), examples, seed)
-    order = choose(len(old[1]), len(old[1]), seed)
-    kept = strategies.keep_examples(
-        trainer, strategy, (new[0][shown], new[1][shown]), (old[0][order], old[1][order]),
-        budget, seed,
-    )  # fmt: skip
+    kept = examples_kept(material, trainer, strategy, examples, seed, budget)
     tests = tested(material, trainer, strategy)
     before = count_right(trainer, tests)
     strategies.begin(trainer, strategy, kept, material.new_class)

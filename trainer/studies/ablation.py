@@ -12,9 +12,8 @@ from ..learning import strategies
 from ..learning.experiment import (
     REPLAY_BYTES,
     Material,
-    choose,
     count_right,
-    examples_of,
+    examples_kept,
     share,
     tested,
 )
@@ -79,12 +78,7 @@ def one(material: Material, start: str, name: str, seed: int) -> tuple[float, fl
     machine.load(machine.program)
     network = machine.program.plan.network
     trainer = Trainer(machine, strategies.recipe_of(strategy, network, seed=seed, **fields))
-    new, old = (examples_of(material, trainer, strategy, part) for part in ("new", "old"))
-    shown, order = choose(len(new[1]), EXAMPLES, seed), choose(len(old[1]), len(old[1]), seed)
-    kept = strategies.keep_examples(
-        trainer, strategy, (new[0][shown], new[1][shown]), (old[0][order], old[1][order]),
-        REPLAY_BYTES, seed,
-    )  # fmt: skip
+    kept = examples_kept(material, trainer, strategy, EXAMPLES, seed, REPLAY_BYTES)
     tests = tested(material, trainer, strategy)
     before = count_right(trainer, tests)
     strategies.begin(trainer, strategy, kept, material.new_class)
