@@ -234,6 +234,12 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="class never shown, or none; several (0,5,8) or all: a network for each, in DIR/N",
     )
+    parser.add_argument(
+        "--held-out-examples",
+        metavar="N",
+        type=int,
+        help="so many of that class are shown after all, as a chip would see them (default: 0)",
+    )
     parser.add_argument("--epochs", metavar="FLOAT,QUANTISED", type=numbers, help="of each phase")
     parser.add_argument(
         "--qat-policy", metavar="YAML", help="the vendor's: start_epoch, weight_bits, overrides"

@@ -21,7 +21,8 @@ def main(options: Namespace) -> None:
     if out is None and (options.config_file or options.held_out_class):
         raise InputError("--out is missing: the folder that the network is written to")
     asked = recipe_beside(config_file) if options.recipe is None else read_recipe(options.recipe)
-    asked |= {name: getattr(options, name) for name in ("data", "threads", "seed")
+    asked |= {name: getattr(options, name) for name in ("data", "threads", "seed",
+                                                           "held_out_examples")
               if getattr(options, name) is not None}  # fmt: skip
     if options.epochs is not None:
         if len(options.epochs) != 2:

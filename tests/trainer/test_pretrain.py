@@ -283,6 +283,11 @@ def test_held_out_class_is_never_seen():
     assert sorted(set(train.labels)) == sorted(set(test.labels)) == [0, 1, 2, 3, 4, 5, 6, 7, 9]
     with pytest.raises(InputError, match=r"held-out class 10 is not in 0\.\.9"):
         training_parts(Recipe(data="fashion", holdout_class=10))
+    few, all_tests = training_parts(Recipe(data="fashion", holdout_class=8, held_out_examples=7))
+    assert np.array_equal(few.images[few.labels != 8], train.images)
+    bags = load_dataset("fashion", "train").of_classes((8,))
+    assert np.array_equal(few.images[few.labels == 8], bags.images[:7])
+    assert set(all_tests.labels) == set(range(10))
     first = training_parts(Recipe(data="fashion", first_classes=3, holdout_class=1))[0]
     assert sorted(set(first.labels)) == [0, 2] and len(first.class_names) == 3
 

@@ -261,7 +261,10 @@ def summary(result: PretrainResult) -> tuple[str, str]:
 
 
 def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    """The train and test images of every class but the held-out one."""
+    """The train and test images of every class but the held-out one.
+
+    With ``held_out_examples``, the first so many of it are trained with, and all of it is tested.
+    """
     if recipe.data is None:
         raise InputError("no data; give --data, for example --data digits or --data npz:mine.npz")
     train, test = (load_dataset(recipe.data, split) for split in ("train", "test"))
@@ -270,11 +273,15 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     classes = range(len(train.class_names))[: recipe.first_classes]
     if recipe.holdout_class is not None and recipe.holdout_class not in classes:
         raise InputError(f"held-out class {recipe.holdout_class} is not in 0..{len(classes) - 1}")
-    kept = tuple(label for label in classes if label != recipe.holdout_class)
+    few = recipe.held_out_examples
+    kept = tuple(label for label in classes if few or label != recipe.holdout_class)
     train, test = (
         replace(part.of_classes(kept), class_names=part.class_names[: len(classes)])
         for part in (train, test)
     )
+    if few:
+        held_out = train.labels == recipe.holdout_class
+        train = train.subset(~held_out | (np.cumsum(held_out) <= few))
     if train.images.shape[1:] != test.images.shape[1:]:
         raise InputError(
             f"training images are {train.images.shape[1:]}, test images {test.images.shape[1:]}"

@@ -23,6 +23,7 @@ TYPES: dict[str, tuple[type, ...]] = {  # what YAML may give, by a field's annot
 LOWEST_OPTIONS = {
     "first_classes": 1,
     "holdout_class": 0,
+    "held_out_examples": 0,
     "float_epochs": 0,
     "quantised_epochs": 0,
     "batch_size": 2,
@@ -46,6 +47,7 @@ class Recipe:
     data: str | None = None  # a specification of trainer.data.datasets
     first_classes: int | None = None  # only so many of the data's classes
     holdout_class: int | None = None
+    held_out_examples: int = 0  # so many of the held-out class are shown after all
     float_epochs: int = 18
     quantised_epochs: int = 6
     batch_size: int = 128

@@ -16,6 +16,7 @@ from ..learning.scenario import machine_of
 
 PAIRS = ("new", "old", "overall")
 JOINT = "joint"
+SCRATCH = "scratch"  # a network a class, trained on the host with as few examples of it
 
 
 @dataclass(eq=False)
@@ -98,9 +99,21 @@ class Bases:
 
     def joint_evaluation(self) -> Evaluation | None:
         """The joint network on the whole test part."""
-        if self.joint is None:
-            return None
-        evaluator = Evaluator(machine_of(*files_of(self.joint)))
+        return None if self.joint is None else self.evaluation(self.joint)
+
+    def scratch_evaluations(self) -> dict[int, Evaluation]:
+        """By class, of the networks trained from scratch with few examples of it, if all are there.
+
+        They lie in ``scratch/<class>`` beside the others.
+        """
+        found = {label: each.with_name(SCRATCH) / each.name for label, each in self.folders.items()}
+        if not all((each / "network.yaml").exists() for each in found.values()):
+            return {}
+        return {label: self.evaluation(each) for label, each in found.items()}
+
+    def evaluation(self, folder: Path) -> Evaluation:
+        """A network on the whole test part."""
+        evaluator = Evaluator(machine_of(*files_of(folder)))
         return evaluator.evaluate([(self.test.images, self.test.labels)])
 
 

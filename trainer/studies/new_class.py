@@ -60,6 +60,7 @@ def study(options: Namespace, bases: Bases) -> None:
         *introduction(options, bases, overall),
         *by_count(bases, options.strategy, seeds, overall),
         *by_class(bases, options.strategy, seeds, joint),
+        *from_scratch(bases, options.strategy, seeds),
         *by_strategy(bases, seeds[: options.strategy_seeds], overall),
         *costs(bases, seeds),
     ]
@@ -130,6 +131,37 @@ def by_class(bases: Bases, best: str, seeds, joint) -> list[str]:
         ])  # fmt: skip
     heads = ["class", "old before %", "new %", "old", "all %", "joint on this class %", "gap"]
     return [f"## Every class: {MOST} examples, {best}", table(heads, rows)]
+
+
+def from_scratch(bases: Bases, best: str, seeds) -> list[str]:
+    """The fair bound: what training everything again on the host makes of as few examples."""
+    evaluations = bases.scratch_evaluations()
+    if not evaluations:
+        return []
+    rows, sums = [], []
+    for label, whole in evaluations.items():
+        some = outcomes_of(bases, best, MOST, seeds)[label]
+        chip, classes = summary({label: some}), range(len(whole.confusion))
+        others = [each for each in classes if each != label]
+        host = (100 * whole.of([label]), 100 * (whole.of(others) - some[0].old[0]),
+                100 * whole.of(classes))  # fmt: skip
+        sums.append((*host, chip.new, chip.old, chip.overall))
+        rows.append([f"{label} ({bases.shown.class_names[label]})", *bound_cells(sums[-1])])
+    rows.append(["mean", *bound_cells(np.mean(sums, axis=0))])
+    heads = ["class", "host: new %", "old", "all %", "chip: new %", "old", "all %"]
+    title = (
+        f"## The fair bound: {MOST} examples\n\nThe same network, trained from scratch on the host "
+        f"in float and quantised, with all data of the other classes and {MOST} examples of the "
+        f"new one; beside it {best} on the chip. Old: change against the network that the chip "
+        "starts from."
+    )
+    return [title, table(heads, rows)]
+
+
+def bound_cells(values) -> list[str]:
+    """(new, old, all) twice, as a row has them."""
+    forms = ("{:.1f}", "{:+.2f}", "{:.2f}")
+    return [form.format(value) for form, value in zip(forms * 2, values, strict=True)]
 
 
 def by_strategy(bases: Bases, seeds, joint: float | None) -> list[str]:
