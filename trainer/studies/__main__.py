@@ -9,10 +9,10 @@ from pathlib import Path
 from max78k_sim.errors import Max78kError
 
 from ..learning.strategies import STRATEGIES
-from . import ablation, new_class
+from . import ablation, bits, new_class
 from .bases import Bases
 
-STUDIES = {"new-class": new_class.study, "rounding": ablation.study}
+STUDIES = {"new-class": new_class.study, "rounding": ablation.study, "bits": bits.study}
 
 
 def main(arguments: list[str] | None = None) -> int:

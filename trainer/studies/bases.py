@@ -34,6 +34,19 @@ class Bases:
     _materials: dict[int, Material] = field(default_factory=dict)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
 
+    def of_bits(self, width: int) -> Bases | None:
+        """The same with networks of narrower weights, which lie in ``bits-<width>``, if any do."""
+        folder = next(iter(self.folders.values())).parent / f"bits-{width}"
+        found = {label: folder / str(label) for label in self.folders}
+        found = {key: each for key, each in found.items() if (each / "network.yaml").exists()}
+        if not found:
+            return None
+        work = self.work / folder.name
+        work.mkdir(exist_ok=True)
+        bases = Bases(found, None, self.shown, self.test, work)
+        bases._read_outcomes()
+        return bases
+
     @staticmethod
     def find(folder: Path, data: str, test_data: str, work: Path) -> Bases:
         """All that a folder holds; InputError where there is no network."""
@@ -76,12 +89,13 @@ class Bases:
         return self._materials[label]
 
     def run(
-        self, label: int, strategy: str, examples: int, seed: int, budget: int = REPLAY_BYTES
-    ) -> Outcome:
-        """One run, or what came of it before."""
-        key = json.dumps([label, strategy, examples, seed, budget])
+        self, label: int, strategy: str, examples: int, seed: int, budget: int = REPLAY_BYTES,
+        **recipe: str,
+    ) -> Outcome:  # fmt: skip
+        """One run, or what came of it before; ``recipe``: fields of it that differ."""
+        key = json.dumps([label, strategy, examples, seed, budget, *recipe.items()])
         if key not in self._outcomes:
-            found = experiment(self.material(label), strategy, examples, seed, budget)
+            found = experiment(self.material(label), strategy, examples, seed, budget, recipe)
             self._outcomes[key] = found
             with self._file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps([key, asdict(found)]) + "\n")

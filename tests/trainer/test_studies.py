@@ -1,0 +1,67 @@
+"""Studies: what they count, where they find networks, and what they leave on disk."""
+
+import csv
+import shutil
+
+import pytest
+
+import networks
+from trainer.studies import new_class
+from trainer.studies.__main__ import main
+
+DIGITS = networks.DIRECTORY / "digits"  # has never seen a nine
+FEW = {name: new_class.STRATEGIES[name] for name in ("prototypes", "new row")}
+
+
+@pytest.fixture
+def bases(tmp_path):
+    """One class; the joint network and the one from scratch are, for want of others, the same."""
+    for name in ("9", "joint", "scratch/9", "bits-4/9"):
+        shutil.copytree(DIGITS, tmp_path / "bases" / name)
+    return tmp_path / "bases"
+
+
+def options(bases, *more):
+    folder = bases.parent
+    places = ("--bases", bases, "--work", folder / "work", "--out", folder / "out")
+    return [*map(str, places), "--seeds", "1", "--strategy", "new row", *more]
+
+
+def test_a_new_class(bases, monkeypatch):
+    monkeypatch.setattr(new_class, "STRATEGIES", FEW)
+    monkeypatch.setattr(new_class, "EXAMPLES", (5, 100))
+    asked = ["new-class", "digits", *options(bases)]
+    assert main(asked) == 0
+    out, outcomes = bases.parent / "out", bases.parent / "work" / "outcomes.jsonl"
+    runs = list(csv.DictReader((out / "new-class-digits.csv").read_text().splitlines()))
+    assert [(run["strategy"], run["examples"]) for run in runs] == [
+        ("new row", "5"), ("new row", "100"), ("prototypes", "100")
+    ]  # fmt: skip
+    learnt = {run["examples"]: float(run["new"]) for run in runs if run["strategy"] == "new row"}
+    assert 0.5 < learnt["5"] <= learnt["100"]
+    page = (out / "new-class-digits.md").read_text()
+    assert "## The fair bound: 100 examples" in page
+    before = float(runs[0]["old_before"]) * 100
+    assert f"| 9 (9) | {before:.2f} | {100 * learnt['100']:.1f} |" in page
+    assert "| 9 (9) | 0.0 | +0.00 |" in page  # this network "from scratch" has seen no nine
+    assert (out / "new-class-digits.png").stat().st_size > 10_000
+    stored = outcomes.read_text()
+    assert main(asked) == 0 and outcomes.read_text() == stored  # nothing is run twice
+
+
+def test_widths_of_weights(bases):
+    assert main(["bits", "digits", *options(bases)]) == 0
+    page = (bases.parent / "out" / "bits-digits.md").read_text()
+    rows = [line.split(" | ")[:2] for line in page.splitlines() if line[2:3].isdigit()]
+    widths = [(int(bits[2:]), precision) for bits, precision in rows]
+    assert widths == [(bits, name) for bits in (8, 4) for name in ("in place", "residual", "int16")]
+
+
+def test_a_folder_without_networks(tmp_path, capsys):
+    assert main(["new-class", "digits", "--bases", str(tmp_path), "--work", str(tmp_path)]) == 2
+    assert "holds no network; a folder a class, such as 8/network.yaml" in capsys.readouterr().err
+
+
+def test_a_class_that_there_is_not(bases, capsys):
+    assert main(["new-class", "digits", *options(bases, "--classes", "4")]) == 2
+    assert "class 4: there are networks without 9" in capsys.readouterr().err
