@@ -60,29 +60,32 @@ def explanations() -> set[tuple[str, ...]]:
 
 
 def run(module: str, again: bool) -> None:
-    """Judge every mutant of a module, or those not killed last time, and store the outcomes."""
+    """Judge every mutant of a module, or those not killed last time.
+
+    Outcomes are stored as they come: what is cut off goes on with ``again``.
+    """
     source, explained, stored = file_of(module), explanations(), RESULTS / f"{module}.json"
     mutants, left_out = mutants_of(module)
     killed = last_killed(stored) if again else {}
     outcomes = [killed.get(mutant.key, "") for mutant in mutants]
     judge, started = Judge(module, MODULES[module]), time.monotonic()
+    result = {"source": digest(source), "keys": [mutant.key for mutant in mutants],
+              "outcomes": outcomes, "left out": left_out}  # fmt: skip
+    stored.parent.mkdir(parents=True, exist_ok=True)
     for number, mutant in enumerate(mutants):
         if not outcomes[number]:
             outcomes[number] = judge.outcome(mutant.code, thorough=mutant.key not in explained)
         if (number + 1) % 100 == 0 or number + 1 == len(mutants):
+            stored.write_text(json.dumps(result))
             seconds = time.monotonic() - started
             print(f"{module}: {number + 1} of {len(mutants)}, {seconds:.0f} s", flush=True)
-    keys = [mutant.key for mutant in mutants]
-    result = {"source": digest(source), "keys": keys, "outcomes": outcomes, "left out": left_out}
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    stored.write_text(json.dumps(result))
 
 
 def last_killed(stored: Path) -> dict[tuple[str, ...], str]:
     """Outcomes of the mutants that some check found last time; checks are only added."""
     result = json.loads(stored.read_text()) if stored.is_file() else {"keys": [], "outcomes": []}
     pairs = zip(result["keys"], result["outcomes"], strict=True)
-    return {tuple(key): outcome for key, outcome in pairs if outcome != SURVIVED}
+    return {tuple(key): outcome for key, outcome in pairs if outcome not in (SURVIVED, "")}
 
 
 def digest(file: Path) -> str:
@@ -123,7 +126,7 @@ def main() -> int:
     for module in MODULES:
         stored = RESULTS / f"{module}.json"
         result = json.loads(stored.read_text()) if stored.is_file() else {}
-        if result.get("source") == digest(file_of(module)):
+        if result.get("source") == digest(file_of(module)) and all(result["outcomes"]):
             results[module] = result
     found = faults({key: results[key] for key in arguments.module or MODULES if key in results})
     print(*found, f"{len(found)} mutants to explain", sep="\n")
