@@ -14,7 +14,8 @@ test: lint types
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 nightly: $(VENV)/test.stamp  # 20 times as many random examples; 10,000 and more of each reader
-	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py tests/conformance
+	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py tests/conformance \
+	    tests/firmware/test_project.py
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

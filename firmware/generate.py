@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.placement import Axis, Placement
 
 from .layout import layout_header
-from .text import DIRECTORY, fill, prefixes
+from .text import DIRECTORY, fill, identifier, number_lines, prefixes
 
 MAP_RUNTIME = (
     "cnn_address.h",
@@ -31,8 +31,16 @@ MAP_RUNTIME = (
     "cnn_host.c",
 )
 TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c")
-CHECK_RUNTIME = ("train_check.c", "Makefile")
-WORDS_A_LINE = 8
+PROJECT_RUNTIME = ("cnn.c", "cnn.h", "softmax.c")
+CHECK_RUNTIME = ("train_check.c", "check.mk")
+# How a project is built, with the vendor's SDK and without: where each file comes from.
+BUILD = {
+    "Makefile": "runtime/project/Makefile",
+    "arm/start.c": "runtime/arm/start.c",
+    "arm/port.c": "runtime/arm/port.c",
+    "arm/board.ld": "runtime/arm/board.ld",
+    "arm/mxc.h": "exec/stubs/mxc.h",
+}
 
 
 @dataclass(frozen=True)
@@ -66,33 +74,51 @@ def generate(
     directory: Path,
     step: TrainingStep | None = None,
     check: TrainingCheck | None = None,
+    project: Mapping[str, str] | None = None,
 ) -> tuple[Path, ...]:
     """Write the C files of a plan; returns their paths.
 
-    Without ``step`` only the map; with ``step`` the training step too; with ``check`` also its
-    known-answer test.  Nothing is left half-written: files appear together or not at all.
+    Without ``step`` the map and what builds it; with ``step`` the training step too; with ``check``
+    also its known-answer test; ``project``: more files, by name (project.py).  Nothing is left
+    half-written: files appear together or not at all.
     """
     files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}
     files["cnn_layout.h"] = layout_header(plan)
     copied = list(MAP_RUNTIME)
+    if project is None:
+        name = identifier(plan.network.name)
+        files["project.mk"] = fill("project.mk.in", name=name, board="EvKit_V1")
+    else:
+        files |= project
     if step is not None:
         files["cnn_train_config.h"] = train_header(plan, step)
         copied += TRAIN_RUNTIME
     if check is not None:
         files["train_check.h"] = check_header(check)
         copied += CHECK_RUNTIME
-    return write_files(directory, files, copied)
+    places = {name: f"runtime/{name}" for name in copied} | BUILD
+    if project is not None:
+        places |= {name: f"runtime/project/{name}" for name in PROJECT_RUNTIME}
+    return write_files(directory, files, places)
 
 
-def write_files(directory: Path, files: Mapping[str, str], copied: list[str]) -> tuple[Path, ...]:
-    """Write to a temporary folder beside the target, then move every file into place."""
+def write_files(
+    directory: Path, files: Mapping[str, str], copied: Mapping[str, str]
+) -> tuple[Path, ...]:
+    """Write to a temporary folder beside the target, then move every file into place.
+
+    ``files``: texts by name; ``copied``: where in this package a file comes from, by name.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".generate-") as temporary:
+            for name in (*files, *copied):
+                for folder in (Path(temporary), directory):
+                    (folder / name).parent.mkdir(exist_ok=True)
             for name, text in files.items():
                 (Path(temporary) / name).write_text(text)
-            for name in copied:
-                shutil.copyfile(DIRECTORY / "runtime" / name, Path(temporary) / name)
+            for name, source in copied.items():
+                shutil.copyfile(DIRECTORY / source, Path(temporary) / name)
             for name in (*files, *copied):
                 (Path(temporary) / name).replace(directory / name)
     except OSError as error:
@@ -180,13 +206,6 @@ def column(piece: Axis, part: str) -> tuple[int, int, np.ndarray | None]:
 def table_source(name: str, values: np.ndarray) -> str:
     """A static table of 32-bit numbers."""
     return f"static const uint32_t {name}[] = {{\n{number_lines(values)}}};\n"
-
-
-def number_lines(values: Iterable[int], ending: str = "") -> str:
-    """Numbers, eight to a line."""
-    texts = [f"0x{int(value):08x}u" for value in values]
-    lines = [texts[n : n + WORDS_A_LINE] for n in range(0, len(texts), WORDS_A_LINE)]
-    return "".join(f"    {', '.join(line)},{ending}\n" for line in lines)
 
 
 # --- training

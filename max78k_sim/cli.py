@@ -11,6 +11,7 @@ from . import __version__
 from .errors import Max78kError
 from .options import data_options, json_option, network_options, numbers, recipe_options
 from .verbs import EXIT_USER_ERROR
+from .verbs.generate_options import generate_options
 from .verbs.quantize_options import quantize_options
 
 EXIT_INTERRUPTED = 130
@@ -168,14 +169,6 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
-def generate_options(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``generate``."""
-    network_options(parser)
-    recipe_options(parser)
-    parser.add_argument("--train", action="store_true", help="also the training step, with a test")
-    parser.add_argument("--out", metavar="DIR", required=True)
-
-
 def demo_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``demo``."""
     data_options(parser)
@@ -203,6 +196,12 @@ def emulate_options(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--max-seconds", metavar="S", type=float, help="on the chip")
     limits.add_argument("--until", metavar="TEXT", help="once the program has sent this")
     network_options(parser, checkpoint=None)
+
+
+def size_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``size``."""
+    parser.add_argument("elf", metavar="ELF", help="an Arm program, as for the board")
+    json_option(parser)
 
 
 def keywords_options(parser: argparse.ArgumentParser) -> None:
@@ -262,9 +261,10 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("registers", "each layer's registers in words, or two programs compared", registers_options),
     ("quantize", "a trained checkpoint's real weights to integers", quantize_options),
     ("train", "train layers of a network on the simulated chip", train_options),
-    ("generate", "C for the board: the address map and the training step", generate_options),
+    ("generate", "a C project for the board, with known-answer tests", generate_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
+    ("size", "what an Arm program takes of flash and SRAM; does it fit", size_options),
     ("keywords", "20 spoken words as wav files, synthetic (needs espeak-ng)", keywords_options),
     ("pretrain", "train a network on this computer, for the chip (needs torch)", pretrain_options),
 )

@@ -15,7 +15,7 @@ from .errors import HardwareLimit, InputError, NotEmulated
 from .packing import KERNEL_BYTE, KERNEL_BYTES, KERNEL_SLOT
 from .registers import Register
 from .rules import RULES, Rule
-from .switches import HERE, NOT_NEEDED, REFUSED, SWITCHES
+from .switches import GENERATE, HERE, NOT_NEEDED, REFUSED, SWITCHES
 from .yaml_keys import BUILT_OPERATIONS, GLOBAL_KEYS, KEYS, OPERATIONS, Key, value_text
 
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -255,6 +255,11 @@ def switches() -> list[str]:
             "The same here",
             "They are switches of every command that reads a network, and (with underscores) "
             "arguments of `load_network` and `simulate`.",
+        ),
+        (
+            GENERATE,
+            "Of `max78k generate`",
+            "They change the generated project, and nothing that is computed.",
         ),
         (
             REFUSED,

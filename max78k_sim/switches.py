@@ -1,9 +1,10 @@
 """The vendor's command line, switch by switch: what is here, what is refused, what is not needed.
 
 One row a switch, or some that are alike.  ``HERE`` switches have the same names here and in
-``load_network`` (with underscores); ``REFUSED`` ones change a result or a placement in a way that
-is not built, and say so; the rest change the generated program, its test or its log, and nothing
-that is computed.  Source: ai8x-synthesis, command line (commit ab4f4c01).
+``load_network`` (with underscores), ``GENERATE`` ones in ``max78k generate``; ``REFUSED`` ones
+change a result or a placement in a way that is not built, and say so; the rest change the generated
+program, its test or its log, and nothing that is computed.  Source: ai8x-synthesis, command line
+(commit ab4f4c01).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from .errors import NotEmulated
 
-HERE, REFUSED, NOT_NEEDED = "here", "refused", "not needed"
+HERE, GENERATE, REFUSED, NOT_NEEDED = "here", "generate", "refused", "not needed"
 ALL_LAYERS = tuple(range(128))  # of --no-bias without a list: more layers than any chip has
 OTHER_CHIP = "a MAX78002 feature; MAX78000 has none of it"
 
@@ -29,6 +30,10 @@ class Switch:
 
 def _here(names: str, why: str) -> Switch:
     return Switch(tuple(names.split()), HERE, why)
+
+
+def _generate(names: str, why: str) -> Switch:
+    return Switch(tuple(names.split()), GENERATE, why)
 
 
 def _refused(names: str, why: str) -> Switch:
@@ -57,6 +62,20 @@ SWITCHES = (
     _here("--weight-start", "the same: a kernel word, rounded up to a multiple of four"),
     _here("--no-deduplicate-weights", "the same: equal kernels are stored once for each layer"),
     _here("--overlap-data", "the same, where the check that it turns off is made"),
+    _generate("--prefix", "the program's name, in `project.mk`; by default the network's"),
+    _generate("--board-name", "the same; `make BOARD=` has the last word"),
+    _generate("--softmax", "the same; base e, within 2 of 32768"),
+    _generate("--timer", "the same"),
+    _generate("--mexpress --no-mexpress", "the same"),
+    _generate("--compact-data --no-compact-data", "the same"),
+    _generate("--no-kat", "the same"),
+    _generate("--max-verify-length --max-checklines", "the same: words"),
+    _generate("--energy", "each part 100 times, between SYS_START and SYS_COMPLETE"),
+    _generate("--forever", "the same"),
+    _generate("--no-wfi", "the same"),
+    _generate("--boost", "the same"),
+    _generate("--clock-divider", "the same; the clock is half of the processor's"),
+    _generate("--debugwait", "the same: seconds before the accelerator is used"),
     _refused("--simple1b", "multiplication by XOR of 1-bit weights is not known exactly"),
     _refused("--fast-fifo-quad", "one FIFO for several quadrants is not modelled"),
     _refused(
@@ -94,7 +113,7 @@ SWITCHES = (
         "the log; `map`, `run --dump` and `validate` show what is in it",
     ),
     _not_needed(
-        "--prefix --test-dir --board-name --overwrite --c-filename --api-filename "
+        "--test-dir --overwrite --c-filename --api-filename "
         "--weight-filename --sample-filename --sample-output-filename --input-filename "
         "--output-filename --output-config-filename --output-data-filename "
         "--output-weights-filename --output-bias-filename --output-pass-filename "
@@ -114,15 +133,14 @@ SWITCHES = (
         "how the generated program is built, and on which core it runs",
     ),
     _not_needed(
-        "--softmax --unload --no-unload --no-kat --boost --no-wfi --timer --no-timer --energy "
-        "--switch-delay --forever --stop-start --deepsleep --powerdown --clock-trim "
-        "--clock-divider --no-pipeline --no-pll --apb --balance-speed --max-speed --debugwait "
-        "--unroll-mlator --unroll-8bit --unroll-wide --max-verify-length --max-checklines",
+        "--unload --no-unload --no-timer --switch-delay --stop-start --deepsleep --powerdown "
+        "--clock-trim --no-pipeline --no-pll --apb --balance-speed --max-speed "
+        "--unroll-mlator --unroll-8bit --unroll-wide",
         "what the generated program does around the accelerator",
     ),
     _not_needed(
-        "--compact-data --no-compact-data --compact-weights --mexpress --no-mexpress "
-        "--mlator --new-kernel-loader --no-fifo-wait --slow-load --debug-new-streaming",
+        "--compact-weights --mlator --new-kernel-loader --no-fifo-wait --slow-load "
+        "--debug-new-streaming",
         "how the program writes the same words, and reads them",
     ),
     _not_needed(

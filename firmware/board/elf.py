@@ -10,6 +10,7 @@ from max78k_sim.errors import InputError
 
 INSTALL = "reading ELF files needs pyelftools: pip install 'max78k[emulate]'"
 ARM = "EM_ARM"
+ALLOCATED = 2  # SHF_ALLOC: a section that takes memory
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,16 @@ class Segment:
 
     address: int
     data: bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a program that takes memory; ``stored``: its bytes are in the file."""
+
+    name: str
+    address: int  # where it is used
+    size: int  # bytes
+    stored: bool
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Image:
     symbols: dict[str, Symbol]
     functions: tuple[Symbol, ...]  # by address
     starts: tuple[int, ...]  # their addresses
+    sections: tuple[Section, ...] = ()
 
     def symbol(self, name: str) -> Symbol:
         """The symbol of a name; InputError with the nearest names when there is none."""
@@ -104,7 +116,16 @@ def _image(path: Path, elf) -> Image:
     functions = {s.address: s for s in symbols.values() if s.function}
     ordered = tuple(functions[address] for address in sorted(functions))
     starts = tuple(symbol.address for symbol in ordered)
-    return Image(path, elf["e_entry"], segments, symbols, ordered, starts)
+    return Image(path, elf["e_entry"], segments, symbols, ordered, starts, _sections(elf))
+
+
+def _sections(elf) -> tuple[Section, ...]:
+    """Those that a loader makes room for."""
+    return tuple(
+        Section(part.name, part["sh_addr"], part["sh_size"], part["sh_type"] != "SHT_NOBITS")
+        for part in elf.iter_sections()
+        if part["sh_flags"] & ALLOCATED and part["sh_size"]
+    )
 
 
 def _symbols(elf) -> dict[str, Symbol]:

@@ -1,28 +1,85 @@
-"""``max78k generate``: C for the board."""
+"""``max78k generate``: a C project for the board."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from argparse import Namespace
+from dataclasses import fields
+from typing import Any
 
 from firmware.generate import generate
+from firmware.project import Choices, Project, make_project
+from firmware.project_log import log_text
 
+from ..errors import InputError
+from ..loading import read_sample
+from ..program import Program
 from .common import compiled, make_directory, network_from, recipe_from
 from .training import layer_in_c, training_check, training_step
 
 
 def main(options: Namespace) -> None:
-    """Write the map and, with --train, the training step and its known-answer test."""
+    """Write the project and, with --train, the training step and its known-answer test."""
     network = network_from(options)
     program = compiled(network)
-    directory = make_directory(options.out)
-    if not options.train:
-        files = generate(program.plan, directory)
-    else:
+    choices = choices_from(options, network.name)
+    step = check = None
+    if options.train:
         recipe = recipe_from(options, network)
         layer = layer_in_c(network, recipe)
         step, check = training_step(recipe, layer), training_check(program, recipe)
-        files = generate(program.plan, directory, step, check)
-    for file in files:
+    project = make_project(program, choices)
+    for warning in project.warnings:
+        print(f"max78k: warning: {warning}", file=sys.stderr)
+    command = shlex.join(["max78k", *sys.argv[1:]])
+    log = log_text(program, choices, project, command)
+    directory = make_directory(options.out)
+    for file in generate(program.plan, directory, step, check, project.files | {"log.txt": log}):
         print(file)
+    print("\n".join(closing(options, project, program)))
+
+
+def choices_from(options: Namespace, network: str) -> Choices:
+    """What the command line says of a project; InputError for what is no legal value."""
+    given: dict[str, Any] = {
+        field.name: getattr(options, field.name)
+        for field in fields(Choices)
+        if hasattr(options, field.name)
+    }
+    given["prefix"] = options.prefix or network
+    given["boost"] = boost_from(options.boost)
+    if options.sample_input:
+        given["sample"], given["sample_name"] = (
+            read_sample(options.sample_input),
+            options.sample_input,
+        )
+    return Choices(**given)
+
+
+def boost_from(text: str | None) -> tuple[int, int] | None:
+    """Port and pin, of "2.5"."""
+    if text is None:
+        return None
+    parts = text.split(".")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--boost {text}: port and pin, for example 2.5")
+    return int(parts[0]), int(parts[1])
+
+
+def closing(options: Namespace, project: Project, program: Program) -> list[str]:
+    """What to do with the files."""
+    lines = []
+    if not options.sample_input:
+        lines.append("the sample is made up; --sample-input takes yours")
+    if options.kat:
+        lines.append(f"known answer: {project.checked:,} of {project.words:,} words of the output")
+    out = shlex.quote(options.out)
+    lines += [
+        f"on this computer:     max78k exec {out}",
+        f"for Arm, without SDK: make -C {out} arm",
+        f"with the vendor's:    make -C {out} MAXIM_PATH=... BOARD={options.board_name}",
+    ]
     if options.train:
-        print(f"known-answer test on this computer: make -C {directory} check")
+        lines.append(f"known-answer test on this computer: make -C {out} check")
+    return lines

@@ -10,7 +10,10 @@ from tempfile import mkdtemp
 
 import pytest
 
+from tests.conftest import ROOT
+
 PROGRAMS = Path(__file__).parent / "programs"
+START = ROOT / "firmware" / "runtime" / "arm"  # reset, vectors, memories
 COMPILER = "arm-none-eabi-gcc"
 OPTIONS = (
     *("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
@@ -25,8 +28,8 @@ def program(name: str, *options: str) -> Path:
     if shutil.which(COMPILER) is None:
         pytest.skip(f"needs {COMPILER} (Debian: gcc-arm-none-eabi)")
     elf = Path(mkdtemp(prefix="max78k-arm-")) / f"{name}.elf"
-    sources = [str(PROGRAMS / "start.c"), str(PROGRAMS / f"{name}.c")]
-    command = [COMPILER, *OPTIONS, "-I", str(PROGRAMS), "-T", str(PROGRAMS / "board.ld"), *options]
+    sources = [str(START / "start.c"), str(PROGRAMS / "board.c"), str(PROGRAMS / f"{name}.c")]
+    command = [COMPILER, *OPTIONS, "-I", str(PROGRAMS), "-T", str(START / "board.ld"), *options]
     done = subprocess.run(
         [*command, "-o", str(elf), *sources, "-lgcc"], capture_output=True, text=True, check=False
     )

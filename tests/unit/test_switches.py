@@ -12,10 +12,12 @@ from max78k_sim.allocation import allocate
 from max78k_sim.errors import InputError, Max78kError
 from max78k_sim.layer_builder import Options
 from max78k_sim.network import Network
-from max78k_sim.switches import HERE, SWITCHES, refused
+from max78k_sim.switches import GENERATE, HERE, SWITCHES, refused
+from max78k_sim.verbs.generate_options import SWITCHED
 from tests import fashion
 
 OF_VERBS = {"--config-file", "--checkpoint-file", "--sample-input", "--device"}
+SWITCHES_ALONE = {f"--{no}{name[2:]}" for name, _, _ in SWITCHED for no in ("", "no-")}
 CONV = "{op: conv2d, kernel_size: 3x3, pad: 1, processors: 0x1, out_channels: 1, activate: ReLU"
 CHAIN = f"""arch: chain
 dataset: mnist
@@ -52,6 +54,14 @@ def test_options_and_the_command_line_have_the_same_names():
     parser = cli.build_parser()
     options = parser.parse_args(["map", "--config-file", "x"])
     assert all(hasattr(options, field.name) for field in fields(Options))
+
+
+def test_generate_has_the_switches_of_generate():
+    names = {name for switch in SWITCHES if switch.status == GENERATE for name in switch.names}
+    command = ["generate", "--config-file", "x", "--checkpoint-file", "x", "--out", "x"]
+    for name in names:
+        value = [] if name in SWITCHES_ALONE else ["1"]
+        cli.build_parser().parse_args([*command, name, *value])
 
 
 def test_no_name_twice():

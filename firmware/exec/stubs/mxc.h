@@ -1,7 +1,8 @@
-/* What CNN programs use of the chip's support library, for a program that runs on this computer.
+/* What CNN programs use of the chip's support library, where the library itself is not there.
  *
- * Names as in the public interface; what they do is in exec_stubs.c.  Programs that need more
- * (cameras, displays, sound) run on the emulated board: max78k emulate.
+ * Names as in the public interface.  On this computer (max78k exec) exec_stubs.c does what they
+ * say, on the board runtime/arm/port.c.  Programs that need more (cameras, displays, sound) are
+ * built with the vendor's SDK.
  */
 #ifndef MAX78K_EXEC_MXC_H
 #define MAX78K_EXEC_MXC_H
@@ -124,9 +125,11 @@ int MXC_TMR_SW_Start(mxc_tmr_regs_t *timer, ...);
 unsigned int MXC_TMR_SW_Stop(mxc_tmr_regs_t *timer);
 void MXC_TMR_Delay(mxc_tmr_regs_t *timer, unsigned long microseconds, ...);
 
-/* Interrupts: the accelerator's is the only one that comes. */
+/* Interrupts: on this computer, the accelerator's is the only one that comes. */
 typedef enum {
     SysTick_IRQn = -1,
+    TMR0_IRQn = 5,
+    UART0_IRQn = 14,
     CNN_FIFO_IRQn = 100,
     CNN_IRQn = 101
 } IRQn_Type;
@@ -143,15 +146,25 @@ void __WFI(void);
 void __WFE(void);
 #define __SEV() ((void)0)
 #define __NOP() ((void)0)
+#ifdef MAX78K_EXEC
 #define __DSB() ((void)0)
 #define __DMB() ((void)0)
 #define __ISB() ((void)0)
+#else
+#define __DSB() __asm volatile("dsb" ::: "memory")
+#define __DMB() __asm volatile("dmb" ::: "memory")
+#define __ISB() __asm volatile("isb" ::: "memory")
+#endif
 
 typedef struct {
-    __IO uint32_t CPUID, ICSR, VTOR, AIRCR, SCR, CCR, CPACR;
+    __IO uint32_t CPUID, ICSR, VTOR, AIRCR, SCR, CCR, reserved[28], CPACR;
 } SCB_Type;
+#ifdef MAX78K_EXEC
 extern SCB_Type max78k_exec_scb;
 #define SCB (&max78k_exec_scb)
+#else
+#define SCB ((SCB_Type *)0xE000ED00)
+#endif
 #define SCB_SCR_SLEEPDEEP_Msk (1UL << 2)
 #define SCB_SCR_SEVONPEND_Msk (1UL << 4)
 

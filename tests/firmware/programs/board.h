@@ -13,6 +13,16 @@
 #define SCB_VTOR REG(0xE000ED08)
 #define SCB_CPACR REG(0xE000ED88)
 
+/* Handlers, by what they are of (runtime/arm/start.c). */
+#define on_hard_fault HardFault_Handler
+#define on_call SVC_Handler
+#define on_pend PendSV_Handler
+#define on_tick SysTick_Handler
+#define on_line0 PF_IRQHandler
+#define on_line1 WDT0_IRQHandler
+#define on_timer0 TMR0_IRQHandler
+#define on_accelerator CNN_ISR
+
 void put(const char *text);
 void put_number(uint32_t value);
 void enable_fpu(void);

@@ -1,4 +1,4 @@
-# `make check` compiles the training step for this computer and runs its known-answer test.
+# make check: compiles the training step for this computer and runs its known-answer test.
 CC     ?= cc
 CFLAGS ?= -O2
 STRICT  = -std=c99 -Wall -Wextra -Wpedantic -Wconversion -Werror

@@ -1,0 +1,88 @@
+"""What a program takes of flash and SRAM: by section and by symbol, and whether it fits."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from .board.elf import Image, Section, Symbol
+
+FLASH, SRAM = "flash", "SRAM"
+SIZES = {FLASH: 512 << 10, SRAM: 128 << 10}  # bytes
+SRAM_FROM, SRAM_END = 0x2000_0000, 0x4000_0000  # addresses; stored code and data are below
+STACK = "stack_bytes"  # symbol of a linker script: bytes that must be left for the stack
+BIGGEST = 12  # symbols that are shown
+ADVICE = {
+    FLASH: "--mexpress, --max-verify-length 1000 and a smaller sample save flash",
+    SRAM: "smaller static arrays save SRAM",
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one memory holds: sections, and symbols from the biggest down."""
+
+    memory: str
+    size: int  # bytes that there are
+    sections: tuple[Section, ...]
+    symbols: tuple[Symbol, ...]
+    stack: int = 0  # bytes that must be left
+
+    @property
+    def used(self) -> int:
+        """Bytes of the sections."""
+        return sum(section.size for section in self.sections)
+
+    @property
+    def left(self) -> int:
+        """Bytes that are free; less than 0 when it does not fit."""
+        return self.size - self.used - self.stack
+
+
+def uses(image: Image) -> tuple[Use, Use]:
+    """Flash and SRAM; what is copied from one to the other at the start counts in both."""
+    in_sram = tuple(s for s in image.sections if SRAM_FROM <= s.address < SRAM_END)
+    stored = tuple(s for s in image.sections if s.stored)
+    stack = image.symbols[STACK].address if STACK in image.symbols else 0
+    return (
+        Use(FLASH, SIZES[FLASH], stored, biggest(image, stored)),
+        Use(SRAM, SIZES[SRAM], in_sram, biggest(image, in_sram), stack),
+    )
+
+
+def biggest(image: Image, sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
+    """Symbols with a size that lie in these sections, the biggest first; each address once."""
+    starts = sorted((section.address, section.address + section.size) for section in sections)
+    firsts = [first for first, _ in starts]
+    found: dict[int, Symbol] = {}
+    for symbol in image.symbols.values():
+        place = bisect_right(firsts, symbol.address) - 1
+        if symbol.size and place >= 0 and symbol.address < starts[place][1]:
+            found.setdefault(symbol.address, symbol)
+    return tuple(sorted(found.values(), key=lambda symbol: (-symbol.size, symbol.address)))
+
+
+def lines(image: Image) -> list[str]:
+    """The report for people."""
+    text = []
+    for use in uses(image):
+        share = use.used / use.size
+        head = f"{use.memory}: {use.used:,} of {use.size:,} bytes ({share:.0%}), "
+        head += f"{use.left:,} left" if use.left >= 0 else f"{-use.left:,} too many"
+        if use.stack:
+            head += f" beside {use.stack:,} for the stack"
+        text += [head, *(f"  {s.size:>9,}  section {s.name}" for s in use.sections)]
+        text += [f"  {s.size:>9,}  {s.name}" for s in use.symbols[:BIGGEST]]
+    return text
+
+
+def complaint(image: Image) -> str | None:
+    """What does not fit, and its biggest symbols; None when all fits."""
+    for use in uses(image):
+        if use.left < 0:
+            names = ", ".join(f"{s.name} ({s.size:,})" for s in use.symbols[:5])
+            return (
+                f"does not fit: {use.memory} has {use.size:,} bytes, the program takes "
+                f"{use.size - use.left:,}; biggest: {names}; {ADVICE[use.memory]}"
+            )
+    return None
