@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,9 @@ from max78k_sim.placement import Axis, Placement
 
 from .layout import layout_header
 from .text import DIRECTORY, fill, identifier, number_lines, prefixes
+from .train_check import TrainingCheck, check_header
+from .train_tables import TrainingStep
+from .train_text import TRAIN_SOURCES, train_files
 
 MAP_RUNTIME = (
     "cnn_address.h",
@@ -30,7 +32,13 @@ MAP_RUNTIME = (
     "cnn_host.h",
     "cnn_host.c",
 )
-TRAIN_RUNTIME = ("cnn_train.h", "cnn_train.c")
+TRAIN_RUNTIME = (
+    "cnn_layers.h",
+    "cnn_products_m4.c",
+    "cnn_products_m4.h",
+    "cnn_dsp.h",
+    *(f"{name}{end}" for name in TRAIN_SOURCES for end in (".h", ".c")),
+)
 PROJECT_RUNTIME = ("cnn.c", "cnn.h", "softmax.c")
 CHECK_RUNTIME = ("train_check.c", "check.mk")
 # How a project is built, with the vendor's SDK and without: where each file comes from.
@@ -41,32 +49,6 @@ BUILD = {
     "arm/board.ld": "runtime/arm/board.ld",
     "arm/mxc.h": "exec/stubs/mxc.h",
 }
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """What the C training step has to know; the numbers are the trainer's own.
-
-    ``constants``: names (without CNN_) and values; ``powers``: the soft-max's table.
-    """
-
-    layer: str
-    constants: Mapping[str, int]
-    powers: tuple[int, ...]
-
-
-Run = tuple[int, np.ndarray]  # address in bytes, uint32 words
-
-
-@dataclass(frozen=True)
-class TrainingCheck:
-    """A known answer: words before, examples as (label, words), words after."""
-
-    steps: int
-    batch: int
-    before: tuple[Run, ...]
-    shown: tuple[tuple[int, tuple[Run, ...]], ...]
-    after: tuple[Run, ...]
 
 
 def generate(
@@ -91,7 +73,7 @@ def generate(
     else:
         files |= project
     if step is not None:
-        files["cnn_train_config.h"] = train_header(plan, step)
+        files |= train_files(plan, step)
         copied += TRAIN_RUNTIME
     if check is not None:
         files["train_check.h"] = check_header(check)
@@ -206,51 +188,3 @@ def column(piece: Axis, part: str) -> tuple[int, int, np.ndarray | None]:
 def table_source(name: str, values: np.ndarray) -> str:
     """A static table of 32-bit numbers."""
     return f"static const uint32_t {name}[] = {{\n{number_lines(values)}}};\n"
-
-
-# --- training
-
-
-def train_header(plan: Plan, step: TrainingStep) -> str:
-    """cnn_train_config.h."""
-    layer = plan.network.layer(step.layer)
-    prefix = prefixes(plan)[layer.name]
-    has_bias = (layer.name, "bias") in plan.placements
-    constants = [
-        f"#define CNN_{name} {value}{'u' if value > 0x7FFF else ''}\n"
-        for name, value in step.constants.items()
-    ]
-    return fill(
-        "cnn_train_config.h.in",
-        layer=layer.name,
-        prefix=prefix,
-        has_bias=int(has_bias),
-        bias_line=f"#define CNN_TRAIN_BIAS {prefix}_bias\n" if has_bias else "",
-        classes=layer.out_channels,
-        features=layer.features,
-        constants="".join(constants),
-        powers=number_lines(step.powers, " \\"),
-    )
-
-
-def check_header(check: TrainingCheck) -> str:
-    """train_check.h."""
-    shown: list[int] = []
-    for label, runs in check.shown:
-        shown += [label, *flat_runs(runs)]
-    return fill(
-        "train_check.h.in",
-        steps=check.steps,
-        batch=check.batch,
-        before=number_lines(flat_runs(check.before), " \\"),
-        shown=number_lines(shown, " \\"),
-        after=number_lines(flat_runs(check.after), " \\"),
-    )
-
-
-def flat_runs(runs: tuple[Run, ...]) -> list[int]:
-    """address, count, words ... of every run, then 0."""
-    flat: list[int] = []
-    for address, words in runs:
-        flat += [address, len(words), *map(int, words)]
-    return [*flat, 0]

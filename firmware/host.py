@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.memory import Memory
 
 from .layout import STORED_REGIONS
+from .train_text import TRAIN_SOURCES
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 
@@ -33,7 +35,7 @@ def compile_library(directory: Path, *more: Path) -> Path:
     """
     names = ["cnn_map.c", "cnn_address.c", "cnn_host.c"]
     if (directory / "cnn_train_config.h").exists():
-        names.append("cnn_train.c")
+        names += ["cnn_layers.c", *(f"{name}.c" for name in TRAIN_SOURCES)]
     sources = [*(directory / name for name in names), *more]
     library, temporary = directory / "libcnn.so", directory / ".libcnn.so.tmp"
     options = ("-O2", "-DCNN_HOST", "-shared", "-fPIC", "-I", str(directory))
@@ -44,6 +46,9 @@ def compile_library(directory: Path, *more: Path) -> Path:
         raise InputError(f"the generated C does not compile:\n{result.stderr}", file=directory)
     temporary.replace(library)
     return library
+
+
+RUNNER = ctypes.CFUNCTYPE(None, ctypes.c_int32)
 
 
 class HostTrainer:
@@ -63,12 +68,27 @@ class HostTrainer:
             self.library.cnn_host_attach(number, pointer)
         self.library.cnn_train_reset(ctypes.c_uint32(seed))
 
+    def use(self, run: Callable[[int], None]) -> None:
+        """What loads the example again and runs layers 0 to a last one (none for -1)."""
+
+        def told(last: int) -> None:
+            run(last)
+
+        self._runner = RUNNER(told)  # kept: the library calls it
+        self.library.cnn_train_use(self._runner)
+
     def begin(self) -> None:
         """Before a batch."""
         self.library.cnn_train_begin()
 
-    def learn(self, label: int) -> int:
-        """After the accelerator ran an example; the class that it was taken for."""
+    def learn(self, label: int, said: np.ndarray | None = None) -> int:
+        """After the accelerator ran an example; the class that it was taken for.
+
+        ``said``: uint8 [class], what a teacher said of it, in units of 1/256.
+        """
+        if said is not None:
+            self._said = np.ascontiguousarray(said, np.uint8)  # read by the next call
+            self.library.cnn_train_teach(self._said.ctypes.data_as(ctypes.c_void_p))
         return int(self.library.cnn_train_learn(ctypes.c_uint32(label)))
 
     def apply(self) -> None:

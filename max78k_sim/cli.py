@@ -9,7 +9,14 @@ from importlib import import_module
 
 from . import __version__
 from .errors import Max78kError
-from .options import data_options, json_option, network_options, numbers, recipe_options
+from .options import (
+    data_options,
+    json_option,
+    network_options,
+    numbers,
+    recipe_options,
+    sram_option,
+)
 from .verbs import EXIT_USER_ERROR
 from .verbs.generate_options import generate_options
 from .verbs.quantize_options import quantize_options
@@ -159,9 +166,7 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=numbers, metavar="N,N", help="several runs, each in a folder of its own"
     )
-    parser.add_argument(
-        "--sram", metavar="KB", type=int, default=96, help="that may be used (default: %(default)s)"
-    )
+    sram_option(parser)
     parser.add_argument("--tensorboard", action="store_true", help="also write its events")
     parser.add_argument(
         "--keep-snapshot", action="store_true", help="keep what a killed run is resumed from"

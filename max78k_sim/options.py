@@ -66,8 +66,8 @@ def override_options(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def data_options(parser: argparse.ArgumentParser) -> None:
-    """Which images."""
+def data_options(parser: argparse.ArgumentParser, measured: bool = True) -> None:
+    """Which images; ``measured``: some are there to measure on."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
@@ -81,7 +81,17 @@ def data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
     )
-    group.add_argument("--test-images", type=int, default=0, help="to measure on (default: all)")
+    if measured:
+        group.add_argument(
+            "--test-images", type=int, default=0, help="to measure on (default: all)"
+        )
+
+
+def sram_option(parser: argparse.ArgumentParser) -> None:
+    """What training may take."""
+    parser.add_argument(
+        "--sram", metavar="KB", type=int, default=96, help="that may be used (default: %(default)s)"
+    )
 
 
 RECIPE_OPTIONS = (  # of trainer.recipe.Recipe, which has the defaults and the ranges

@@ -74,7 +74,7 @@ def test_simulate_returns_every_layer():
 
 def test_training_in_python_and_in_c_and_after_a_stop(tmp_path):
     pool, program = fashion.pool(), fashion.program()
-    step = training_step(RECIPE, program.plan.network.layer("fc"))
+    step = training_step(program, RECIPE)
     generate(program.plan, tmp_path, step, training_check(program, RECIPE))
     compiled, simulated, resumed = (fashion.machine() for _ in range(3))
     list(train(Trainer(simulated, RECIPE), pool))

@@ -2,7 +2,7 @@
 CC     ?= cc
 CFLAGS ?= -O2
 STRICT  = -std=c99 -Wall -Wextra -Wpedantic -Wconversion -Werror
-SOURCES = cnn_map.c cnn_address.c cnn_train.c cnn_host.c
+SOURCES = $(filter-out %_m4.c,$(wildcard cnn_*.c))
 
 check: train_check
 	./train_check

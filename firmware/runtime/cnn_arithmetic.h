@@ -10,6 +10,15 @@ static inline int64_t cnn_floor_shift(int64_t value, unsigned shift)
     return value >= 0 ? value >> shift : ~(~value >> shift);
 }
 
+/* floor(value / 2^shift) as one instruction: the shift of a negative number rounds down wherever
+ * this compiles, or it does not compile. */
+typedef char cnn_shifts_round_down[(-1 >> 1) == -1 ? 1 : -1];
+
+static inline int32_t cnn_shift_right(int32_t value, unsigned shift)
+{
+    return value >> shift;
+}
+
 /* Clip to -128..127. */
 static inline int32_t cnn_saturate(int64_t value)
 {
@@ -23,6 +32,12 @@ static inline int64_t cnn_requantise(int32_t accumulator, int shift)
     if (shift >= 0)
         return cnn_floor_shift((int64_t)accumulator * ((int64_t)1 << shift) + 64, 7);
     return cnn_floor_shift((int64_t)accumulator + ((int64_t)64 << -shift), (unsigned)(7 - shift));
+}
+
+/* floor(value / divisor); divisor above 0 */
+static inline int64_t cnn_floor_division(int64_t value, int64_t divisor)
+{
+    return value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor);
 }
 
 /* Mean of count values that sum to total: truncated toward zero, or rounded half away from zero. */

@@ -1,4 +1,4 @@
-/* Training of the last layer, on the chip.  No heap; all state is one static struct.
+/* Training on the chip.  No heap; all state is static.
  *
  * For every step:  cnn_train_begin();
  *                  for each example: load it, run the accelerator, cnn_train_learn(label);
@@ -12,18 +12,27 @@
 
 #include <stdint.h>
 
-/* Bytes of SRAM that training keeps between calls. */
-extern const uint32_t cnn_train_sram;
+/* Bytes of SRAM that training takes, stack aside; known after the reset. */
+extern uint32_t cnn_train_sram;
 
 /* Kernel words (72 bits) and bias bytes written since the reset. */
 extern uint32_t cnn_train_kernel_words;
 extern uint32_t cnn_train_bias_bytes;
 
+/* Where CNN_TRAIN_RUNS (cnn_train_config.h) is not 0, layers write over what the way back reads, and
+ * cnn_train_learn asks so many times for the first ones again: `run` loads the example, runs layers
+ * 0 to `last` (none for -1), and returns when they are done. */
+void cnn_train_use(void (*run)(int32_t last));
+
 /* Forget all velocities and start from step 0 with a seed. */
 void cnn_train_reset(uint32_t seed);
 
-/* Before a batch: the velocities decay. */
+/* Before a batch. */
 void cnn_train_begin(void);
+
+/* What a teacher said of the next example: [class], in units of 1/256; NULL (as after each
+ * example): nothing. */
+void cnn_train_teach(const uint8_t *said);
 
 /* Add the gradient of the example that the accelerator has just run; returns the class that the
  * network took it for. */
@@ -31,5 +40,8 @@ uint32_t cnn_train_learn(uint32_t label);
 
 /* After a batch: read the kernels at their addresses, step, write the words that changed. */
 void cnn_train_apply(void);
+
+/* The class of what the accelerator has just run; nothing is learnt. */
+uint32_t cnn_train_predict(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Known-answer test of the training step: a recorded start, recorded activations, expected words.
+/* Known-answer test of the training step: kernels and biases as recorded, activations that are
+ * drawn, and CRC-32 of what training makes of them.
  * On the host it runs on images of the accelerator's memories; on the board it runs on the
  * accelerator itself (call train_check() instead of main, with the accelerator enabled). */
 #include <stdio.h>
@@ -9,54 +10,92 @@
 #include "cnn_train_config.h"
 #include "train_check.h"
 
-static const uint32_t before[] = CHECK_BEFORE;     /* runs: address, count, words; ends with 0 */
-static const uint32_t activations[] = CHECK_SHOWN; /* examples: label, then runs */
-static const uint32_t after[] = CHECK_AFTER;       /* runs */
+static const uint32_t before[] = CHECK_BEFORE;
+static const uint32_t labels[CHECK_STEPS * CHECK_BATCH] = CHECK_LABELS;
+static const uint32_t drawn[] = CHECK_DRAWN;
+static const uint32_t after[] = CHECK_AFTER;
 
-static const uint32_t *write_runs(const uint32_t *next)
+static void write_before(void)
 {
+    const uint32_t *next = before;
     uint32_t address;
 
     while ((address = *next++) != 0)
         for (uint32_t count = *next++; count > 0; count--, address += 4)
             cnn_write(address, *next++);
-    return next;
 }
 
-static int compare_runs(const uint32_t *next)
+static uint32_t mix(uint32_t value)
 {
+    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
+    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
+    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
+}
+
+/* What an accelerator could have left in data memory: any bytes; 32-bit sums of a common size, as
+ * signed numbers shifted to the right. */
+static void write_activations(uint32_t example)
+{
+    const uint32_t salt = mix((CNN_TRAIN_SEED ^ CHECK_SALT) + example * CNN_STEP_FACTOR);
+    const uint32_t *next = drawn;
+    uint32_t address, number = 0;
+
+    while ((address = *next++) != 0) {
+        uint32_t count = *next++, shift = *next++;
+
+        for (; count > 0; count--, address += 4) {
+            const uint32_t word = mix(salt ^ mix(number++));
+            const uint32_t high = shift > 0 && word >> 31 ? ~(0xffffffffu >> shift) : 0;
+
+            cnn_write(address, word >> shift | high);
+        }
+    }
+}
+
+/* CRC-32 as of Ethernet, ZIP and zlib, of a word's bytes, the least significant first. */
+static uint32_t crc_of(uint32_t crc, uint32_t word)
+{
+    for (unsigned n = 0; n < 32; n++, word >>= 1)
+        crc = crc >> 1 ^ (0xedb88320u & (0u - ((crc ^ word) & 1u)));
+    return crc;
+}
+
+static int compare_after(void)
+{
+    const uint32_t *next = after;
     uint32_t address;
 
-    while ((address = *next++) != 0)
-        for (uint32_t count = *next++; count > 0; count--, address += 4) {
-            uint32_t expected = *next++;
+    while ((address = *next++) != 0) {
+        const uint32_t count = *next++, expected = *next++;
+        uint32_t crc = 0xffffffffu;
 
-            if (cnn_read(address) != expected) {
-                printf("FAIL: 0x%08lx holds 0x%08lx, expected 0x%08lx\n", (unsigned long)address,
-                       (unsigned long)cnn_read(address), (unsigned long)expected);
-                return 1;
-            }
+        for (uint32_t n = 0; n < count; n++)
+            crc = crc_of(crc, cnn_read(address + 4 * n));
+        if (~crc != expected) {
+            printf("FAIL: %lu words from 0x%08lx have CRC-32 0x%08lx, expected 0x%08lx\n",
+                   (unsigned long)count, (unsigned long)address, (unsigned long)(uint32_t)~crc,
+                   (unsigned long)expected);
+            return 1;
         }
+    }
     return 0;
 }
 
 int train_check(void)
 {
-    const uint32_t *next = activations;
+    uint32_t example = 0;
 
-    write_runs(before);
+    write_before();
     cnn_train_reset(CNN_TRAIN_SEED);
     for (unsigned step = 0; step < CHECK_STEPS; step++) {
         cnn_train_begin();
-        for (unsigned n = 0; n < CHECK_BATCH; n++) {
-            uint32_t label = *next++;
-
-            next = write_runs(next);
-            cnn_train_learn(label);
+        for (unsigned n = 0; n < CHECK_BATCH; n++, example++) {
+            write_activations(example);
+            cnn_train_learn(labels[example]);
         }
         cnn_train_apply();
     }
-    if (compare_runs(after))
+    if (compare_after())
         return 1;
     printf("PASS: %u training steps, %lu kernel words and %lu bias bytes written\n",
            (unsigned)CHECK_STEPS, (unsigned long)cnn_train_kernel_words,

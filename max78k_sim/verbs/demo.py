@@ -44,7 +44,7 @@ from .common import (
     write_json,
     write_whole,
 )
-from .training import layer_in_c, training_check, training_step
+from .training import training_check, training_step
 
 NETWORK = networks.DIRECTORY / "fashion"
 NEW_CLASS = 8  # bag
@@ -203,12 +203,11 @@ def print_accuracies(run: Run, outcome: Outcome) -> None:
 
 def train_in_c(run: Run, outcome: Outcome) -> tuple[bool, HostTrainer]:
     """Generate, compile and run the C on the memories of a second accelerator."""
-    layer = layer_in_c(run.network, run.recipe)
     directory = run.directory / "c"
     files = generate(
         run.program.plan,
         directory,
-        training_step(run.recipe, layer),
+        training_step(run.program, run.recipe),
         training_check(run.program, run.recipe),
     )
     run.console.print(f"{len(files)} C files in {directory}; compiling, warnings are errors")

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..loading import read_sample
 from ..program import Program
 from .common import compiled, make_directory, network_from, recipe_from
-from .training import layer_in_c, training_check, training_step
+from .generate_training import prepare
 
 
 def main(options: Namespace) -> None:
@@ -27,8 +27,7 @@ def main(options: Namespace) -> None:
     step = check = None
     if options.train:
         recipe = recipe_from(options, network)
-        layer = layer_in_c(network, recipe)
-        step, check = training_step(recipe, layer), training_check(program, recipe)
+        program, step, check = prepare(options, program, recipe)
     project = make_project(program, choices)
     for warning in project.warnings:
         print(f"max78k: warning: {warning}", file=sys.stderr)

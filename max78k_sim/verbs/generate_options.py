@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..options import network_options, recipe_options
+from ..options import data_options, network_options, recipe_options, sram_option
 
 # Switches that are on or off: name, default, meaning.
 SWITCHED = (
@@ -47,4 +47,6 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
         both = argparse.BooleanOptionalAction
         group.add_argument(name, action=both, default=default, help=meaning)
     recipe_options(parser)
+    data_options(parser, measured=False)
+    sram_option(parser)
     parser.add_argument("--train", action="store_true", help="also the training step, with a test")

@@ -18,15 +18,11 @@ from trainer.data.datasets import Dataset, load_dataset
 from trainer.evaluation import evaluate
 from trainer.host.vendor_checkpoint import write_back
 from trainer.loop import Pool, Trainer, memory_digest, train
-from trainer.memory.choice import Rules
-from trainer.memory.needs import find_needs
-from trainer.memory.plan import MemoryPlan, plan_memory
-from trainer.memory.step_sram import StepOptions, step_sram
+from trainer.memory.plan import MemoryPlan
 from trainer.memory.text import explain
 from trainer.recipe import Recipe
 from trainer.step_cost import StepCost, step_multiplications
 
-from ..allocation import Plan
 from ..errors import InputError
 from ..latency import latency
 from ..machine import Machine
@@ -45,9 +41,9 @@ from .common import (
     write_json,
     write_whole,
 )
+from .training_memory import memory_plan
 
 SHOWN = 100  # of the last examples shown: how many were right
-ADAM_BYTES = 4  # of a second moment
 
 
 @dataclass(frozen=True)
@@ -98,8 +94,7 @@ def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
     if not 0 <= new_class < classes:
         raise InputError(f"--new-class {new_class}: the network has classes 0 to {classes - 1}")
     program = compiled(network)
-    trained = recipe.layers or (network.layers[-1].name,)
-    memory = memory_plan(program.plan, trained, recipe, options.sram)
+    memory = memory_plan(program, recipe, options.sram)
     if memory.changes:  # outputs elsewhere, so that backward finds what it needs
         program = compile_network(memory.plan.network)
     shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
@@ -108,19 +103,6 @@ def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
         program.plan.network, program, memory, pool_from(options, shown, new_class), test,
         new_class, options,
     )  # fmt: skip
-
-
-def memory_plan(plan: Plan, trained: tuple[str, ...], recipe: Recipe, kilobytes: int) -> MemoryPlan:
-    """Where the backward pass gets its tensors from, within a budget of SRAM."""
-    weights = trained if "kernel" in recipe.parts else ()
-    biases = () if "kernel" in recipe.parts else trained
-    needs = find_needs(plan.network, weights, biases)
-    bits = max(recipe.fraction_bits(8), 0)
-    adam = ADAM_BYTES * (recipe.optimizer == "adam")
-    taken = step_sram(
-        plan.network, needs, StepOptions(fraction_bytes=bits // 8, velocity_bytes=4 + adam)
-    )
-    return plan_memory(plan, weights, biases, Rules(sram=kilobytes << 10), taken)
 
 
 def run(task: Task, recipe: Recipe, directory: Path) -> dict[str, Any]:

@@ -140,9 +140,9 @@ def test_a_folder_without_c(tmp_path):
 
 
 def test_the_generated_training_step_runs_as_on_the_board(tmp_path):
-    program, layer = fashion.program(), fashion.network().layer("fc")
+    program = fashion.program()
     recipe = Recipe(steps=12, batch=4, rate_shift=6)
-    step, check = training_step(recipe, layer), training_check(program, recipe)
+    step, check = training_step(program, recipe), training_check(program, recipe)
     generate(program.plan, tmp_path, step, check)
     result = run_project(tmp_path, program=program, timeout=120)
     assert (result.verdict, result.exit_code) == ("pass", 0), result.uart

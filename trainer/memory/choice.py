@@ -36,13 +36,15 @@ EXHAUSTIVE = 8  # tensors of which every combination of schemes is tried
 class Rules:
     """What a plan may do.
 
-    ``sram``: bytes in all; ``replan``: offsets may change; ``again``: layers may run again after
+    ``sram``: bytes in all; ``replan``: offsets may change; ``stash``: tensors may be copied into
+    SRAM; ``again``: layers may run again after
     the forward pass; ``goes_on``: a stopped accelerator continues with the next layer (not known of
     MAX78000); ``sample_kept``: the sample can be read again at no cost in SRAM.
     """
 
     sram: int = SRAM_BYTES
     replan: bool = True
+    stash: bool = True
     again: bool = True
     goes_on: bool = False
     sample_kept: bool = False
@@ -155,8 +157,10 @@ def best_of(setting: Setting, left: int) -> Outcome | None:
 def outcomes_of(setting: Setting) -> Iterable[Outcome]:
     """Outcomes of the combinations that are looked at."""
     lost = [number for number in setting.lost if number != NETWORK_INPUT]
-    if not setting.rules.again:
-        choices: Iterable[tuple[int, ...]] = [tuple(lost)]
+    if not setting.rules.stash:
+        choices: Iterable[tuple[int, ...]] = [()]
+    elif not setting.rules.again:
+        choices = [tuple(lost)]
     elif len(lost) <= EXHAUSTIVE:
         choices = [
             tuple(number for place, number in enumerate(lost) if bits >> place & 1)

@@ -1,0 +1,251 @@
+#include "cnn_linear.h"
+
+#include "cnn_dsp.h"
+#include "cnn_linear_config.h"
+#include "cnn_port.h"
+#include "cnn_stream.h"
+
+/* These numbers lie in instructions, therefore they are constants. */
+enum {
+    CLASSES = CNN_LINEAR_CLASSES,
+    POSITIONS = CNN_LINEAR_POSITIONS, /* pixels: features of a processor */
+    PROCESSORS = CNN_LINEAR_PROCESSORS,
+    WORDS = CNN_LINEAR_WORDS, /* of data memory, with the activations of four channels each */
+    FEATURES = PROCESSORS * POSITIONS,
+    SLOTS = (CLASSES * POSITIONS + CNN_KERNEL_BYTES - 1) / CNN_KERNEL_BYTES,
+    STREAM_WORDS = CNN_STREAM_BYTES(SLOTS) / 4,
+    SHARING = 4,     /* weights that share a draw */
+    BIAS_INPUT = 128 /* a bias is a weight whose input is always this */
+};
+
+static const uint32_t kernels[PROCESSORS] = CNN_LINEAR_KERNELS;   /* addresses of first slots */
+static const uint16_t features[PROCESSORS] = CNN_LINEAR_FEATURES; /* bytes of `data`: pixel 0 */
+static const uint32_t data_words[] = CNN_LINEAR_DATA;             /* address, words; ...; 0 */
+static const uint32_t sums_at[CLASSES] = CNN_LINEAR_SUMS;         /* addresses of the output */
+static const uint32_t controls[] = CNN_LINEAR_CONTROLS;           /* of the quadrants; 0 */
+#if CNN_LINEAR_HAS_BIAS
+static const uint32_t biases[CLASSES] = CNN_LINEAR_BIASES;
+#endif
+
+static uint32_t stream[CNN_LINEAR_COPY ? PROCESSORS : 1][STREAM_WORDS];
+static uint32_t data[WORDS];
+/* errors * rate, so that 2^32 is a step of a weight; the one behind the last is loaded, not used */
+static int32_t rates[CLASSES + 1];
+
+int cnn_linear_takes(int32_t mantissa, int32_t factor, int shift)
+{
+    const int32_t rate = mantissa * factor; /* 2^8 stands for 1 */
+    unsigned bits = 0;
+
+    while (rate >> bits > 0)
+        bits++;
+    if (shift > 32 || shift < 1)
+        return 0;
+    return (int)bits + 15 + 24 - shift <= 31
+           && (shift <= 24 || (rate & ((1 << (shift - 24)) - 1)) == 0);
+}
+
+/* ---- reading ---- */
+
+static void read_activations(void)
+{
+    uint32_t *to = data;
+
+    for (const uint32_t *run = data_words; run[0] != 0; run += 2) {
+        uint32_t address = run[0];
+
+        for (uint32_t n = run[1] / 4; n > 0; n--, address += 16, to += 4) {
+            const uint32_t a = cnn_read(address), b = cnn_read(address + 4);
+            const uint32_t c = cnn_read(address + 8), d = cnn_read(address + 12);
+
+            to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+        }
+    }
+}
+
+/* ---- error ---- */
+
+/* exp(-distance * 2^shift / 2^14) in units of 1/65536 */
+static uint32_t power_of_e(uint32_t distance)
+{
+    static const uint32_t powers[] = CNN_POWERS;
+    const uint64_t exponent = (uint64_t)distance * CNN_LOG2_E >> CNN_EXPONENT_SCALE;
+    const uint32_t low = (uint32_t)exponent;
+    const uint32_t step = low >> CNN_STEP_BITS & ((1u << (CNN_EXPONENT_BITS - CNN_STEP_BITS)) - 1);
+    const uint32_t rest = low & ((1u << CNN_STEP_BITS) - 1);
+    const uint32_t power = powers[step] - ((powers[step] - powers[step + 1]) * rest >> CNN_STEP_BITS);
+
+    if (exponent >> 32 != 0 || low >> CNN_EXPONENT_BITS > CNN_LARGEST_EXPONENT)
+        return 0;
+    return power >> (low >> CNN_EXPONENT_BITS);
+}
+
+/* The class that was predicted; `rates` from the soft-max, the label, and the rate. */
+static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t factor, int shift)
+{
+    const int32_t rate = shift <= 24 ? mantissa * factor * (1 << (24 - shift))
+                                     : mantissa * factor >> (shift - 24);
+    uint32_t power[CLASSES], best = 0, sum = 0;
+    int32_t logit[CLASSES];
+
+    for (uint32_t n = 0; n < CLASSES; n++) {
+        logit[n] = cnn_signed(cnn_read(sums_at[n]));
+        best = logit[n] > logit[best] ? n : best;
+    }
+    for (uint32_t n = 0; n < CLASSES; n++) {
+        power[n] = power_of_e((uint32_t)logit[best] - (uint32_t)logit[n]);
+        sum += power[n];
+    }
+    for (uint32_t n = 0; n < CLASSES; n++) {
+        int32_t error = (int32_t)((power[n] << CNN_ERROR_BITS) / sum);
+
+        error -= n == label ? 1 << CNN_ERROR_BITS : 0;
+        error = error > CNN_ERROR_LIMIT ? CNN_ERROR_LIMIT : error;
+        error = error < -CNN_ERROR_LIMIT ? -CNN_ERROR_LIMIT : error;
+        rates[n] = error * rate;
+    }
+    return best;
+}
+
+/* ---- step ---- */
+
+static uint32_t mix(uint32_t value)
+{
+    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
+    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
+    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
+}
+
+/* The step of four weights that share a draw: with x their activations, r the class' rate,
+ *     weight - floor((r * x + draw) / 2^32)      draw: turned left by 8 bits for each next weight
+ * A long product is added to the draw, so that its upper word is what the weight loses; four of
+ * them grow together in `change`, and 128 in each byte keeps borrows out of the bytes above.    */
+#if CNN_HAS_DSP && defined(__OPTIMIZE__)
+#define CHANGE(X, DRAW) "smlal " DRAW ", %[change], %[rate], %[" X "]\n\t"
+#define FOUR_WEIGHTS                                                                   \
+    "eor %[draw], %[salt], %[group]\n\t add %[group], %[group], %[groups]\n\t"         \
+    "mul %[draw], %[draw], %[factor1]\n\t eor %[draw], %[draw], %[draw], lsr %[shift2]\n\t" \
+    "mul %[draw], %[draw], %[factor2]\n\t eor %[draw], %[draw], %[draw], lsr %[shift3]\n\t" \
+    "mov %[change], #0\n\t"                                                            \
+    "ror %[low], %[draw], #8\n\t" CHANGE("x3", "%[low]")                               \
+    "lsl %[change], #8\n\t ror %[low], %[draw], #16\n\t" CHANGE("x2", "%[low]")        \
+    "lsl %[change], #8\n\t ror %[low], %[draw], #24\n\t" CHANGE("x1", "%[low]")        \
+    "lsl %[change], #8\n\t" CHANGE("x0", "%[draw]")                                    \
+    "add %[change], %[change], #0x80808080\n\t"                                        \
+    "ldr %[low], [%[weights]]\n\t ldr %[rate], [%[rates]], #4\n\t"                     \
+    "eor %[change], %[change], #0x80808080\n\t qsub8 %[low], %[low], %[change]\n\t"    \
+    "str %[low], [%[weights]], %[row]\n\t"
+
+/* All classes' weights of four pixels, then of the next four.  x: bytes of the words of data. */
+static CNN_PHASE void step_processor(uint32_t *weights_of, uint32_t first, uint32_t salt, const void *x_of)
+{
+    uint32_t *weights = weights_of, group = first, draw, change, low;
+    const int32_t *rates_of = rates;
+    int32_t x0, x1, x2, x3, rate;
+    uint32_t left = POSITIONS / SHARING;
+    const void *x = x_of;
+
+    salt ^= salt >> CNN_MIX_SHIFT_1; /* numbers of groups are below 2^16 */
+    __asm__ volatile(
+        "1:\n\t ldr %[low], %[x]\n\t"
+        "ldrsb %[x0], [%[low]]\n\t ldrsb %[x1], [%[low], #4]\n\t ldrsb %[x2], [%[low], #8]\n\t"
+        "ldrsb %[x3], [%[low], #12]\n\t ldr %[rate], [%[rates]], #4\n\t"
+        "add %[low], #16\n\t str %[low], %[x]\n\t"
+        ".rept %c[classes]\n\t" FOUR_WEIGHTS ".endr\n\t"
+        "ldr %[low], %[left]\n\t sub %[rates], %[rates], %[back]\n\t"
+        "sub %[weights], %[weights], %[column]\n\t sub %[group], %[group], %[next]\n\t"
+        "subs %[low], #1\n\t str %[low], %[left]\n\t bne 1b\n\t"
+        : [weights] "+r"(weights), [group] "+r"(group), [rates] "+r"(rates_of), [x0] "=&r"(x0),
+          [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [rate] "=&r"(rate), [draw] "=&r"(draw),
+          [change] "=&r"(change), [low] "=&r"(low), [left] "+m"(left), [x] "+m"(x)
+        : [salt] "r"(salt), [factor1] "r"(CNN_MIX_FACTOR_1), [factor2] "r"(CNN_MIX_FACTOR_2),
+          [shift2] "n"(CNN_MIX_SHIFT_2), [shift3] "n"(CNN_MIX_SHIFT_3), [classes] "n"(CLASSES),
+          [groups] "n"(FEATURES / SHARING), [row] "n"(POSITIONS), [back] "n"(4 * (CLASSES + 1)),
+          [column] "n"(CLASSES * POSITIONS - SHARING),
+          [next] "n"(CLASSES * FEATURES / SHARING - 1)
+        : "cc", "memory");
+}
+#else
+static CNN_PHASE void step_processor(uint32_t *weights, uint32_t first, uint32_t salt, const void *x_of)
+{
+    const uint8_t *x = x_of;
+
+    for (uint32_t column = 0; column < POSITIONS / SHARING; column++, x += 4 * SHARING)
+        for (uint32_t class = 0; class < CLASSES; class++) {
+            uint32_t *const four = &weights[class * POSITIONS / SHARING + column];
+            uint32_t draw = mix(salt ^ (first + class * (FEATURES / SHARING) + column));
+            uint32_t change = 0;
+
+            for (unsigned n = 0; n < SHARING; n++, draw = cnn_turn_right(draw, 24)) {
+                const int32_t value = cnn_low(cnn_bytes_02(x[4 * n]));
+
+                change |= (cnn_add_long(0, draw, rates[class], value) & 0xffu) << 8 * n;
+            }
+            *four = cnn_subtract_bytes(*four, change);
+        }
+}
+#endif
+
+static CNN_PHASE void step_biases(uint32_t salt)
+{
+#if CNN_LINEAR_HAS_BIAS
+    for (uint32_t class = 0; class < CLASSES; class++) {
+        const uint32_t number = CLASSES * FEATURES + class, turn = number % SHARING * 8;
+        const uint32_t draw = mix(salt ^ number / SHARING);
+        const uint32_t turned = turn == 0 ? draw : cnn_turn_right(draw, 32 - turn);
+        const uint32_t change = cnn_add_long(0, turned, rates[class], BIAS_INPUT);
+        const uint32_t old = cnn_read(biases[class]) & 0xffu;
+        const int32_t weight = cnn_low(cnn_bytes_02(old)) - cnn_signed(change);
+        const uint32_t changed = (uint32_t)cnn_limit(weight, 8) & 0xffu;
+
+        if (changed != old)
+            cnn_write(biases[class], changed);
+    }
+#else
+    (void)salt;
+#endif
+}
+
+/* Let the quadrants take packed kernels, or single words again. */
+static CNN_PHASE void take_packed(int packed)
+{
+#ifdef CNN_HOST
+    (void)packed;
+    (void)controls;
+#else
+    for (const uint32_t *control = controls; *control != 0; control++) {
+        const uint32_t value = cnn_read(*control);
+
+        cnn_write(*control, packed ? value | CNN_CONTROL_PACKED : value & ~CNN_CONTROL_PACKED);
+    }
+#endif
+}
+
+void cnn_linear_begin(void)
+{
+#if CNN_LINEAR_COPY
+    for (unsigned n = 0; n < PROCESSORS; n++)
+        cnn_stream_read(kernels[n], SLOTS, (uint8_t *)stream[n]);
+#endif
+}
+
+uint32_t cnn_linear_step(uint32_t label, uint32_t salt, int32_t mantissa, int32_t factor,
+                         int shift)
+{
+    uint32_t best;
+
+    read_activations();
+    best = find_rates(label, mantissa, factor, shift);
+    take_packed(1);
+    for (unsigned n = 0; n < PROCESSORS; n++) {
+        uint32_t *const of = stream[CNN_LINEAR_COPY ? n : 0];
+
+        if (!CNN_LINEAR_COPY)
+            cnn_stream_read(kernels[n], SLOTS, (uint8_t *)of);
+        step_processor(of, n * (POSITIONS / SHARING), salt, (const uint8_t *)data + features[n]);
+        cnn_stream_write(kernels[n], SLOTS, (const uint8_t *)of);
+    }
+    take_packed(0);
+    step_biases(salt);
+    return best;
+}

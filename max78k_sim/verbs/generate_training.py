@@ -1,0 +1,57 @@
+"""``max78k generate --train``: the network as it has to lie, the training step, a known answer."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from firmware.train_check import TrainingCheck
+from firmware.train_tables import TrainingStep
+from trainer.data.datasets import load_dataset
+from trainer.recipe import Recipe
+from trainer.schedule import Schedule
+
+from ..errors import InputError
+from ..program import Program, compile_network
+from .common import pool_from
+from .training import exponents_of, trainer_of, training_check, training_step
+from .training_memory import memory_plan
+
+
+def prepare(
+    options: Namespace, program: Program, recipe: Recipe
+) -> tuple[Program, TrainingStep, TrainingCheck]:
+    """All that is printed; the program has other offsets where the way back needs them.
+
+    Units of hidden layers' gradients are those that ``train`` with the same options takes.
+    """
+    memory = memory_plan(program, recipe, options.sram)
+    if memory.changes:
+        program = compile_network(memory.plan.network)
+    exponents = None
+    last = program.plan.network.layers[-1].name
+    if set(recipe.layers) - {last}:
+        exponents = exponents_from(options, program, recipe)
+    return (
+        program,
+        training_step(program, recipe, exponents),
+        training_check(program, recipe, exponents),
+    )
+
+
+def exponents_from(options: Namespace, program: Program, recipe: Recipe) -> dict[int, int]:
+    """Units of the gradients, from the examples of the first batch of ``train``."""
+    network = program.plan.network
+    new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
+    pool = pool_from(options, load_dataset(options.data, "train"), new_class)
+    if pool.images.shape[1:] != network.input_shape:
+        raise InputError(
+            f"--data {options.data}: its examples are {pool.images.shape[1:]}, the network takes "
+            f"{network.input_shape}; gradients of hidden layers are scaled by examples"
+        )
+    schedule = Schedule(
+        pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
+    )
+    first = schedule.batch_at(0)
+    trainer = trainer_of(program, recipe)
+    trainer.choose_scales(pool.images[first], pool.labels[first])
+    return exponents_of(trainer)

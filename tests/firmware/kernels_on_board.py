@@ -1,0 +1,176 @@
+"""Kernels of firmware/runtime on the emulated board: run, compared, counted by phase."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import unicorn
+
+from firmware.board import Board
+from firmware.board.cpu import SRAM
+from tests.conftest import ROOT
+from tests.firmware.arm import program
+from tests.firmware.linear_case import LinearCase
+from tests.firmware.product_shapes import Shape, expected_data, expected_weights, numbers
+
+RUNTIME = ROOT / "firmware" / "runtime"
+ERROR_BITS = 9  # so that no sum wraps
+MOST_STEPS = 64  # of programs/linear.c
+PRODUCT_PHASES = {  # of functions: what runs until the next of them begins
+    "cnn_weight_gradients": "arrange",
+    "cnn_data_gradients": "arrange",
+    "arrange_errors": "arrange",
+    "arrange_data": "arrange",
+    "arrange_halves": "arrange",
+    "arrange_weights": "arrange",
+    "channel_gradients": "products",
+    "row_sums": "products",
+    "finished": "",
+}
+LINEAR_PHASES = {
+    "cnn_linear_step": "activations",
+    "find_rates": "soft-max, error",
+    "take_packed": "packed mode",
+    "cnn_stream_read": "read kernels",
+    "step_processor": "update",
+    "cnn_stream_write": "write kernels",
+    "step_biases": "biases",
+    "finished": "",
+}
+WHOLE_STEP = {"cnn_linear_step": "all", "finished": ""}
+
+
+@dataclass
+class Counted:
+    """Cycles, accesses to the accelerator, and unaligned ones to SRAM, by phase."""
+
+    cycles: Counter[str] = field(default_factory=Counter)
+    accesses: Counter[str] = field(default_factory=Counter)
+    unaligned: Counter[str] = field(default_factory=Counter)
+    first: str = ""  # the phase that begins
+    phase: str = ""
+    since: int = 0
+
+    def enter(self, phase: str, cycles: int) -> None:
+        """Another phase begins; before the first one nothing counts."""
+        if self.phase:
+            self.cycles[self.phase] += cycles - self.since
+        elif phase != self.first:
+            return
+        self.phase, self.since = phase, cycles
+
+
+def counting(board: Board, phases: Mapping[str, str], unaligned: bool = False) -> Counted:
+    """Count from the first of these functions to the one whose phase is "".
+
+    ``unaligned`` accesses only where results are compared: unicorn's hooks on memory lose track of
+    conditional instructions.
+    """
+    counted = Counted(first=next(iter(phases.values())))
+
+    def entering(phase: str) -> Callable[[Board], None]:
+        return lambda board: counted.enter(phase, board.cycles)
+
+    for symbol in board.image.symbols:
+        function = symbol.partition(".")[0]  # the compiler may have made a function of its own
+        if function in phases:
+            board.on(symbol, entering(phases[function]))
+    first, size = board.accelerator.base, board.accelerator.size
+
+    def watch(kind: str, address: int, width: int, value: int) -> None:
+        if counted.phase and first <= address < first + size:
+            counted.accesses[counted.phase] += 1
+
+    def on_sram(engine, kind: int, address: int, width: int, value: int, _) -> None:
+        if counted.phase and address % width:
+            counted.unaligned[counted.phase] += 1
+
+    board.devices.watch = watch
+    accesses = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
+    if unaligned:
+        board.cpu.engine.hook_add(accesses, on_sram, begin=SRAM[0], end=SRAM[1])
+    return counted
+
+
+def put(board: Board, name: str, values, place: int = 0) -> None:
+    """Store numbers in a variable of the program."""
+    address, data = board.symbol(name) + place, bytes(values)
+    board.memory[address : address + len(data)] = data
+
+
+def products_program() -> Path:
+    """The ELF of programs/products.c."""
+    return program("products", "-I", str(RUNTIME), str(RUNTIME / "cnn_products_m4.c"))
+
+
+def run_products(shape: Shape, of_weights: bool) -> Counted:
+    """Gradients of weights, or of data, on the board; AssertionError where the engine differs."""
+    error, data, weights = numbers(shape, 1, ERROR_BITS)
+    board = Board(products_program())
+    counted = counting(board, PRODUCT_PHASES)
+    values = data if of_weights else weights
+
+    def start(board: Board) -> None:
+        put(board, "how", shape.as_c())
+        put(board, "count", np.uint32(shape.outputs if of_weights else 0).tobytes())
+        put(board, "error", error.tobytes())
+        put(board, "data", values.tobytes())
+
+    board.on("main", start)
+    assert board.run(seconds=10).verdict == "pass"
+    expected = (expected_weights if of_weights else expected_data)(shape, error, values)
+    assert expected.nbytes <= len(board["sums"]), shape
+    found = board.array("sums", "int32")[: expected.size].reshape(expected.shape)
+    assert np.array_equal(found, expected), shape
+    return counted
+
+
+def run_linear(
+    case: LinearCase, directory: Path, copy: bool, steps: int, phases: bool = False
+) -> Counted:
+    """Steps of a linear layer on the board; AssertionError where the trainer's memory differs.
+
+    What is counted is all steps together; ``phases``: built so that each is a function, which
+    takes some cycles more; without, all cycles are the first phase's.
+    """
+    case.files(directory, copy)
+    sources = [str(RUNTIME / name) for name in ("cnn_linear.c", "cnn_stream.c")]
+    folders = ["-I", str(directory), "-I", str(RUNTIME)]
+    if phases:
+        folders.append("-DCNN_PHASE=CNN_APART")
+    board = Board(program("linear", *folders, *sources))
+    counted = counting(board, LINEAR_PHASES if phases else WHOLE_STEP, True)
+    chip, model = board.accelerator.bus.machine.memory, case.machine.memory
+    done = []
+
+    def begin(board: Board) -> None:
+        for region in ("kernel", "bias"):
+            chip.arrays[region][:] = model.arrays[region]
+            chip.versions[region] += 1
+        salts = np.array([case.salt(n) for n in range(steps)], np.uint32)
+        put(board, "salts", salts.tobytes())
+        put(board, "steps", np.uint32(steps).tobytes())
+        put(board, "shift", np.int32(case.shift).tobytes())
+
+    def show(board: Board) -> None:
+        label = case.show(model)
+        chip.arrays["data"][:] = model.arrays["data"]
+        chip.versions["data"] += 1
+        put(board, "labels", np.uint32(label).tobytes(), 4 * len(done))
+        case.learn(label)
+
+    def compare(board: Board) -> None:
+        for region in ("kernel", "bias"):
+            assert np.array_equal(chip.arrays[region], model.arrays[region]), (region, len(done))
+        done.append(True)
+
+    board.on("begin", begin)
+    board.on("show", show)
+    board.on("finished", compare)
+    result = board.run(seconds=10)
+    assert result.verdict == "pass" and len(done) == steps <= MOST_STEPS
+    return counted
