@@ -203,6 +203,31 @@ def emulate_options(parser: argparse.ArgumentParser) -> None:
     network_options(parser, checkpoint=None)
 
 
+def board_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``board``."""
+    parser.add_argument(
+        "--port", metavar="PORT", required=True, help="/dev/ttyACM0, COM3, or what emulate says"
+    )
+    parser.add_argument("--baud", metavar="N", type=int, default=115_200, help="default: 115200")
+    parser.add_argument(
+        "--timeout", metavar="S", type=float, default=2.0, help="for an answer (default: 2)"
+    )
+    network_options(parser)
+    group = parser.add_argument_group("what to do (in this order)")
+    group.add_argument("--load", metavar="PATCH", help="kernels from a patch file")
+    group.add_argument("--train", action="store_true", help="show it examples to learn")
+    group.add_argument("--evaluate", action="store_true", help="its accuracy on test images")
+    group.add_argument("--save", action="store_true", help="keep what it learnt in its flash")
+    group.add_argument("--dump", metavar="PATCH", help="kernels of its trained layers to a file")
+    group.add_argument(
+        "--pull", metavar="PTH", help="what it learnt, as the vendor's checkpoint (.pth.tar)"
+    )
+    group.add_argument("--forget", action="store_true", help="erase its saves")
+    data_options(parser)
+    recipe_options(parser)
+    json_option(parser)
+
+
 def size_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``size``."""
     parser.add_argument("elf", metavar="ELF", help="an Arm program, as for the board")
@@ -269,6 +294,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("generate", "a C project for the board, with known-answer tests", generate_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
+    ("board", "a board at a serial port: train it, watch it, read it back", board_options),
     ("size", "what an Arm program takes of flash and SRAM; does it fit", size_options),
     ("keywords", "20 spoken words as wav files, synthetic (needs espeak-ng)", keywords_options),
     ("pretrain", "train a network on this computer, for the chip (needs torch)", pretrain_options),

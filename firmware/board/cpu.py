@@ -279,6 +279,8 @@ class Cpu:
         (unicorn looks for code to translate again at every store to a page that may hold some).
         """
         page = address & ~(PAGE - 1)
+        if access != unicorn.UC_MEM_FETCH and self.get("xpsr") & CONDITION:
+            self.attend()  # unicorn would go on with the IT instruction in the next block
         if access == unicorn.UC_MEM_FETCH:
             self._code_pages.add(page)
         data = SRAM[0] <= page < SRAM[1] and page not in self._code_pages

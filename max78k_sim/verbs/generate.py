@@ -6,9 +6,11 @@ import shlex
 import sys
 from argparse import Namespace
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from firmware.generate import generate
+from firmware.board_program import PROTOCOL, protocol_files
+from firmware.generate import generate, write_files
 from firmware.project import Choices, Project, make_project
 from firmware.project_log import log_text
 
@@ -36,7 +38,23 @@ def main(options: Namespace) -> None:
     directory = make_directory(options.out)
     for file in generate(program.plan, directory, step, check, project.files | {"log.txt": log}):
         print(file)
+    if options.protocol:
+        for file in add_protocol(program, directory, options):
+            print(file)
     print("\n".join(closing(options, project, program)))
+
+
+def add_protocol(program: Program, directory: Path, options: Namespace) -> tuple[Path, ...]:
+    """The program that talks, in the place of the one that tests; returns its files."""
+    if options.save and not options.train:
+        raise InputError("--save keeps what was learnt: give --train, too")
+    network = program.plan.network
+    recipe = recipe_from(options, network)
+    trained = (recipe.layers or (network.layers[-1].name,)) if options.train else ()
+    files = protocol_files(
+        program, trained, seed=recipe.seed, trains=options.train, saves=options.save
+    )
+    return write_files(directory, files, PROTOCOL)
 
 
 def choices_from(options: Namespace, network: str) -> Choices:
@@ -79,6 +97,8 @@ def closing(options: Namespace, project: Project, program: Program) -> list[str]
         f"for Arm, without SDK: make -C {out} arm",
         f"with the vendor's:    make -C {out} MAXIM_PATH=... BOARD={options.board_name}",
     ]
+    if options.protocol:
+        lines.append("then, at its serial port: max78k board --port /dev/ttyACM0 ...")
     if options.train:
         lines.append(f"known-answer test on this computer: make -C {out} check")
     return lines

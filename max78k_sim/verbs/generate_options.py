@@ -50,3 +50,11 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, measured=False)
     sram_option(parser)
     parser.add_argument("--train", action="store_true", help="also the training step, with a test")
+    parser.add_argument(
+        "--protocol",
+        action="store_true",
+        help="the program answers max78k board on its serial port (docs/protocol.md)",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="with --protocol and --train: what was learnt in flash"
+    )

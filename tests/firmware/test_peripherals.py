@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
 
-from firmware.board import Board
+from firmware.board import Board, FirmwareError
 from firmware.board.peripherals.table import ROWS
 from tests.firmware.arm import program
 
@@ -60,6 +60,20 @@ def test_behaviour(writes, expected):
         board.memory.store_word(address, word)
     address, word = expected
     assert f"{board.memory.load_word(address):08x}" == f"{word:08x}"
+
+
+def test_flash_is_erased_before_it_is_written_again():
+    board = Board(program("hello"))
+    for address, word in ((0x40029000, 0x70000), (0x40029030, 0x0F), (0x40029008, 0x20000011)):
+        board.memory.store_word(address, word)
+    board.memory.store_word(0x40029030, 0x07)  # fewer bits: no erase is needed
+    board.memory.store_word(0x40029008, 0x20000011)
+    board.memory.store_word(0x40029030, 0x17)
+    with pytest.raises(FirmwareError, match="flash 0x10070000, which holds 07000000, with"):
+        board.memory.store_word(0x40029008, 0x20000011)
+    board.memory.store_word(0x40029008, 0x20005504)  # erase the page
+    board.memory.store_word(0x40029008, 0x20000011)
+    assert board.memory.load_word(0x10070000) == 0x17
 
 
 def test_a_serial_port_receives():

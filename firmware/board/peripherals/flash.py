@@ -1,5 +1,12 @@
-"""FLC: erases pages and programs words of flash at once; a bit can only go from 1 to 0."""
+"""FLC: erases pages and programs words of flash at once; a bit can only go from 1 to 0.
 
+``failing``, where it is set, is asked before each operation: (address, bytes before, bytes after)
+-> bytes that are left there, for tests in which power fails in the middle of one.
+"""
+
+from collections.abc import Callable
+
+from ..result import FirmwareError
 from .registers import Registers
 
 ADDRESS, CONTROL, FLAGS, DATA = 0x00, 0x08, 0x24, 0x30
@@ -13,6 +20,8 @@ FLASH, FLASH_SIZE = 0x10000000, 512 << 10
 
 class Model(Registers):
     """The flash controller."""
+
+    failing: Callable[[int, bytes, bytes], bytes] | None = None
 
     def read(self, offset: int) -> int:
         """A register; never busy."""
@@ -30,9 +39,9 @@ class Model(Registers):
             words = 1 if value & WIDTH_32 else 4
             self._program(address & ~(4 * words - 1), words)
         elif not failed and value & ERASE_PAGE and value & ERASE_CODE == PAGE_CODE:
-            self.services.memory.write(address & ~(PAGE - 1), b"\xff" * PAGE)
+            self._store(address & ~(PAGE - 1), b"\xff" * PAGE)
         elif not failed and value & ERASE_ALL and value & ERASE_CODE == ALL_CODE:
-            self.services.memory.write(FLASH, b"\xff" * FLASH_SIZE)
+            self._store(FLASH, b"\xff" * FLASH_SIZE)
         else:
             failed = True
         self.words[CONTROL] = value & ~(WRITE | ERASE_ALL | ERASE_PAGE)
@@ -42,5 +51,16 @@ class Model(Registers):
         """DATA into flash."""
         data = b"".join(self.words.get(DATA + 4 * n, 0).to_bytes(4, "little") for n in range(words))
         before = self.services.memory.read(address, len(data))
-        after = bytes(old & new for old, new in zip(before, data, strict=True))
-        self.services.memory.write(address, after)
+        if any(new & ~old for old, new in zip(before, data, strict=True)):
+            raise FirmwareError(
+                f"programs flash 0x{address:08x}, which holds {before.hex()}, with {data.hex()}: "
+                "bits go from 1 to 0 only; erase the page first"
+            )
+        self._store(address, data)
+
+    def _store(self, address: int, after: bytes) -> None:
+        """What an operation leaves."""
+        memory = self.services.memory
+        if self.failing is not None:
+            after = self.failing(address, memory.read(address, len(after)), after)
+        memory.write(address, after)

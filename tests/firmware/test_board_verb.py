@@ -1,0 +1,148 @@
+"""max78k board, against the emulated board at a pseudo-terminal; errors for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
+
+from firmware.board import Board
+from firmware.board.terminal import connect
+from firmware.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
+from max78k_sim import cli, load_network, placement
+from max78k_sim.errors import InputError
+from tests import fashion
+from tests.firmware.emulated_board import build_program
+from tests.firmware.protocol_board import RECIPE
+from trainer.data.datasets import load_dataset
+from trainer.loop import Trainer
+from trainer.schedule import Schedule
+
+DATA = ("--new-images", "6", "--replay-images", "2", "--new-class", "8", "--test-images", "10")
+SHOW = ("--steps", "2", "--batch", "2", "--rate-shift", "6", "--seed", "5", *DATA)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    """The name of a pseudo-terminal at which the emulated board listens."""
+    board = Board(build_program(tmp_path_factory.mktemp("board")))
+    ended = threading.Event()
+    with ExitStack() as opened:
+        name = connect(board, "pty", opened)
+
+        def run():
+            while not ended.is_set():
+                board.run(cycles=2_000_000)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield name
+        ended.set()
+        thread.join()
+
+
+def ask(port, *arguments):
+    return cli.main(["board", "--port", port, *fashion.NETWORK_OPTIONS, *arguments])
+
+
+@pytest.mark.arm
+def test_train_evaluate_and_pull(port, tmp_path, capsys):
+    """What comes back is what the trainer has after the same examples."""
+    out, patch = tmp_path / "pulled.pth.tar", tmp_path / "learnt.patch"
+    actions = ("--train", "--evaluate", "--pull", str(out), "--dump", str(patch))
+    assert ask(port, *actions, *SHOW, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["trained"]["examples"] == result["board"]["learnt"] == 4
+    assert result["evaluated"]["examples"] == 10 and result["changed"] == ["fc"]
+    machine = trained()
+    place = machine.program.plan.placement("fc", "kernel")
+    pulled = load_network(fashion.CONFIG, out).parameters[4].kernel
+    kernel = placement.read(machine.memory, place)
+    assert np.array_equal(pulled.reshape(kernel.shape), kernel)
+    for address, words in read_patch(patch).runs:
+        assert np.array_equal(machine.memory.read(address, len(words)), words)
+    assert ask(port, "--load", str(patch), "--save", *SHOW) == 0
+    text = capsys.readouterr().out
+    assert "saved: number 1, in slot 0\n" in text and "CRC errors: 0 here, 0 there" in text
+    assert ask(port, "--forget", *SHOW) == 0
+
+
+def trained():
+    """The same training in Python."""
+    data = load_dataset("fashion", "train")
+    labels = np.asarray(data.labels, np.int64)
+    new = np.flatnonzero(labels == 8)[:6]
+    old = [np.flatnonzero(labels == label)[:2] for label in range(10) if label != 8]
+    chosen = np.concatenate([new, *old])
+    machine = fashion.machine()
+    trainer = Trainer(machine, RECIPE)
+    schedule = Schedule(len(new), 18, 2, RECIPE.new_share, RECIPE.seed)
+    for step in range(2):
+        shown = chosen[schedule.batch_at(step)]
+        trainer.train_batch(data.images[shown], labels[shown])
+    return machine
+
+
+@pytest.mark.arm
+def test_another_network_is_refused(port, capsys):
+    folder = fashion.DIRECTORY.parent / "digits"
+    files = ("--config-file", str(folder / "network.yaml"))
+    files += ("--checkpoint-file", str(folder / "checkpoint.pth.tar"))
+    assert cli.main(["board", "--port", port, *files]) == 2
+    error = capsys.readouterr().err
+    assert "max78k: error: the board has ai85net5fashion (digest " in error
+    assert "give the files that its program was generated from" in error
+
+
+ERRORS = (
+    ("/dev/no-such-port", "max78k: error: /dev/no-such-port: no such port; "),
+    ("/dev/null", "max78k: error: /dev/null: is no serial port, or not one of 115,200 baud\n"),
+    ("socket://x", "socket://x: this kind of port needs pyserial: pip install 'max78k[board]'"),
+)
+
+
+@pytest.mark.parametrize(("name", "text"), ERRORS)
+def test_ports_that_are_none(name, text, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "serial", None)
+    assert ask(name) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_port_where_nobody_answers(capsys):
+    ours, theirs = os.openpty()
+    assert ask(os.ttyname(theirs), "--timeout", "0.01", "--baud", "921600") == 2
+    os.close(ours)
+    os.close(theirs)
+    error = capsys.readouterr().err
+    assert "max78k: error: no answer to 'hello' in 0.0 s, 20 times; is it the right port" in error
+
+
+# --- patch files
+
+RUNS = ((0x50180000, np.arange(8, dtype=np.uint32)), (0x50108000, np.ones(3, np.uint32)))
+PATCH = Patch("net", b"12345678", RUNS)
+
+
+def test_a_patch_and_back(tmp_path):
+    write_patch(tmp_path / "a.patch", PATCH)
+    got = read_patch(tmp_path / "a.patch")
+    assert (got.name, got.digest) == (PATCH.name, PATCH.digest)
+    for (a, words), (b, same) in zip(PATCH.runs, got.runs, strict=True):
+        assert a == b and np.array_equal(words, same)
+
+
+def test_a_patch_that_is_damaged_says_so(tmp_path):
+    data = encode_patch(PATCH)
+    for place in range(len(data)):
+        with pytest.raises(InputError, match=r"is damaged|is no patch|of version"):
+            decode_patch(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+        with pytest.raises(InputError, match=r"is damaged|is no patch"):
+            decode_patch(data[:place])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_patch(tmp_path / "none.patch")
