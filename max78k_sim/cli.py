@@ -174,6 +174,23 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     json_option(parser)
 
 
+def cosim_options(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``cosim``."""
+    network_options(parser)
+    data_options(parser)
+    recipe_options(parser)
+    sram_option(parser)
+    parser.add_argument("--seeds", type=numbers, metavar="N,N", help="one run for each")
+    parser.add_argument(
+        "--arm",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also in the emulator (default), or only on this computer",
+    )
+    parser.add_argument("--out", metavar="DIR", help="keep the C projects there")
+    json_option(parser)
+
+
 def demo_options(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``demo``."""
     data_options(parser)
@@ -292,6 +309,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("quantize", "a trained checkpoint's real weights to integers", quantize_options),
     ("train", "train layers of a network on the simulated chip", train_options),
     ("generate", "a C project for the board, with known-answer tests", generate_options),
+    ("cosim", "train in Python, in C and on an emulated Arm, step by step", cosim_options),
     ("exec", "a C project on this computer, against the simulated chip", exec_options),
     ("emulate", "an Arm program on an emulated board, before there is one", emulate_options),
     ("board", "a board at a serial port: train it, watch it, read it back", board_options),

@@ -64,6 +64,7 @@ class Cpu:
         self._fault = ""
         self._asked = False
         self.callbacks: dict[int, Any] = {}
+        self.phase_of: Callable[[int, int], int] = lambda address, size: 0  # of a block that is new
         for name, base, size in MEMORIES:
             self.engine.mem_map(base, size, protection(name))
             if name != "SRAM":
@@ -147,6 +148,11 @@ class Cpu:
     def instructions(self) -> int:
         """Instructions since reset; of blocks that began."""
         return int(self.ledger[hooks.INSTRUCTIONS])
+
+    @property
+    def phases(self) -> np.ndarray:
+        """int64 [phase]: fifths of a cycle that blocks of each phase took; a copy."""
+        return self.ledger[hooks.PHASES : hooks.PHASES + hooks.MOST_PHASES].copy()
 
     def spend(self, cycles: int) -> None:
         """Let time pass in which no instruction ran."""
@@ -243,7 +249,7 @@ class Cpu:
         cost = self.costs.block(address, self.read(address, size))
         entry = hooks.KNOWN | cost.fifths | cost.instructions << hooks.COST_BITS
         entry |= hooks.USES_FLOAT * cost.uses_float | hooks.ENDLESS * cost.endless
-        entry |= hooks.UNMASKS * cost.unmasks
+        entry |= hooks.UNMASKS * cost.unmasks | self.phase_of(address, size) << hooks.PHASE_BITS
         self.ledger[hooks.TABLE + hooks.slot_of(address)] = entry
         new = [access for access in cost.aligned if access.address not in self._aligned]
         for access in new:
@@ -311,7 +317,7 @@ class Cpu:
     def hits(self) -> dict[int, tuple[int, int, int]]:
         """Block address -> (times it ran, instructions, fifths of cycles), all that ran."""
         table = self.ledger[hooks.TABLE : hooks.TABLE + hooks.SLOTS]
-        counts = self.ledger[hooks.TABLE + hooks.SLOTS :]
+        counts = self.ledger[hooks.TABLE + hooks.SLOTS : hooks.PHASES]
         found = {}
         for slot in np.flatnonzero(counts):
             count, entry = int(counts[slot]), int(table[slot])

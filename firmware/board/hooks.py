@@ -33,16 +33,20 @@ RESUMING = 9  # the next block is the rest of one that was counted
 LIMIT = 10  # instructions
 BEGIN = 12  # address of the last block that ran
 MASKED = 11  # an exception waits that PRIMASK, BASEPRI or FAULTMASK holds back
+PHASE = 13  # of the program, by the last block that belongs to one
 TABLE = 16  # then: one entry a slot (a halfword of code), then how often each ran
 # Where code may lie: (top bits of the address, mask of the rest, first slot).
 FLASH_SLOTS = 1 << 18
 SRAM_SLOTS = 1 << 16
 ROM_SLOTS = 1 << 15
 SLOTS = FLASH_SLOTS + SRAM_SLOTS + ROM_SLOTS
-LENGTH = TABLE + 2 * SLOTS
+PHASES = TABLE + 2 * SLOTS  # fifths of a cycle in each phase; phase 0: before any
+MOST_PHASES = 16
+LENGTH = PHASES + MOST_PHASES
 # An entry of the table.
 COST_BITS, COUNT_BITS = 20, 12
 USES_FLOAT, ENDLESS, KNOWN, UNMASKS = 1 << 32, 1 << 33, 1 << 34, 1 << 35
+PHASE_BITS = 36  # and up: the block's phase; 0: that of the block before it
 # Reasons.
 TIME, NEW_BLOCK, NO_FLOAT, LOOP, TOO_MANY, UNALIGNED = range(1, 7)
 
@@ -93,13 +97,17 @@ def on_block(engine, address, size, data):  # noqa: C901 - compiled: no calls
         STOP(engine)
         return
     ledger[BEGIN] = place
+    phase = entry >> PHASE_BITS
+    if phase != 0:
+        ledger[PHASE] = phase
     if ledger[RESUMING]:
         ledger[RESUMING] = 0
         ledger[END] = place + size
         return
-    if place != ledger[END]:
-        ledger[FIFTHS] += TAKEN_BRANCH
-    ledger[FIFTHS] += entry & ((1 << COST_BITS) - 1)
+    taken = TAKEN_BRANCH if place != ledger[END] else 0
+    cost = taken + (entry & ((1 << COST_BITS) - 1))
+    ledger[FIFTHS] += cost
+    ledger[PHASES + (ledger[PHASE] & (MOST_PHASES - 1))] += cost
     ledger[INSTRUCTIONS] += (entry >> COST_BITS) & ((1 << COUNT_BITS) - 1)
     if (entry & USES_FLOAT) != 0:
         ledger[FLOAT_USED] = 1

@@ -75,6 +75,7 @@ class Bus:
         self._obstacles: dict[tuple[str, int], str | None] = {}
         self._data: dict[int, memoryview] = {}  # instances that answer now, by upper address bits
         self._kernel: dict[int, tuple[int, bool]] = {}  # so for processors: number, packed
+        self._kernel_words: dict[int, memoryview] = {}  # and what they hold
         self._open()
 
     # --- what a processor does
@@ -84,6 +85,11 @@ class Bus:
         view = self._data.get(address >> self._data_bits)
         if view is not None and size == WORD and not address & 3:
             return view[(address & self._data_offset) >> 2]
+        words = self._kernel_words.get(address >> self._kernel_bits)
+        if words is not None and size == WORD and not address & 3:
+            place = (address & self._kernel_offset) >> 2
+            if place < len(words):
+                return words[place]
         return self._read(address, size)
 
     def write(self, address: int, size: int, value: int) -> None:
@@ -113,7 +119,7 @@ class Bus:
         """Whether an address is the bus's: the accelerator, its FIFOs, its power and clock."""
         return WINDOW[0] <= address < WINDOW[1] or self.memory.find(address) is not None
 
-    # --- any other access than a whole word of data memory, or one written to kernel memory
+    # --- any other access than a whole word of data memory or kernel memory
 
     def _read(self, address: int, size: int) -> int:
         place = self._place(address, size, None)
@@ -236,7 +242,7 @@ class Bus:
 
     def _open(self) -> None:
         """What the quick paths of ``read`` and ``write`` may reach; nothing while running."""
-        self._data, self._kernel = {}, {}
+        self._data, self._kernel, self._kernel_words = {}, {}, {}
         if self.runner.running:
             return
         data, kernel = self.device.region("data"), self.device.region("kernel")
@@ -248,9 +254,13 @@ class Bus:
                     self._data[upper] = self._views["data"][first : first + data.entries]
             if not self._obstacle("kernel", group):
                 packed = bool(self.machine.control(group)["packed_kernels"])
+                each = kernel.entries * kernel.words
                 for unit in range(kernel.units):
-                    upper = kernel.address(group, unit) >> self._kernel_bits
-                    self._kernel[upper] = group * kernel.units + unit, packed
+                    upper, number = kernel.address(group, unit), group * kernel.units + unit
+                    upper >>= self._kernel_bits
+                    self._kernel[upper] = number, packed
+                    view = self._views["kernel"]
+                    self._kernel_words[upper] = view[number * each : (number + 1) * each]
 
     # --- registers
 
