@@ -1,9 +1,8 @@
-"""What the C training step costs on the Cortex-M4: estimates, from counted instructions.
+"""What the C training step of a linear layer costs on the Cortex-M4: estimates.
 
-Counted on the code that `arm-none-eabi-gcc -mcpu=cortex-m4 -O2` (12.2) makes of ``runtime/`` for a
-linear layer of 256 x 10, executed in an emulator: 1 cycle an instruction, loads 2 (1 after a load),
-push and pop 1 + n, division 7, a taken branch 1.6 more.  Wait states of the accelerator's memories
-are not known and not counted.
+As `max78k cosim` reports them for the last layer of networks/fashion (256 x 10, 8 bits, momentum,
+batches of 1 and 8) in the emulator's cycle model (docs/emulator.md).  Wait states of the
+accelerator's memories are not known and not counted.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """Cycles of one function of cnn_train.c for each weight (biases included)."""
+    """Cycles of one function of cnn_train.c, taken branches included, for each weight and bias."""
 
     function: str
     cycles_a_weight: float
@@ -21,9 +20,9 @@ class Cost:
 
 
 STEP_COSTS = (
-    Cost("cnn_train_begin", 10.6, "the velocities decay, once a step"),
-    Cost("cnn_train_learn", 24.1, "read activations, error, gradient; once an example"),
-    Cost("cnn_train_apply", 232.5, "find, read, step and write back the kernels; once a step"),
+    Cost("cnn_train_begin", 6.0, "the velocities decay, once a step"),
+    Cost("cnn_train_learn", 26.0, "read activations, error, gradient; once an example"),
+    Cost("cnn_train_apply", 39.7, "find, read, step and write back the kernels; once a step"),
 )
 
 

@@ -14,7 +14,7 @@ from max78k_sim.layer import NETWORK_INPUT, Layer
 
 from .train_runs import NONE, Run, find_runs
 
-WORK_SUMS = 1024  # int32 gradients of weights that are made at once, if that is an output or more
+WORK_SUMS = 3072  # int32 gradients of weights that are made at once, if that is an output or more
 SHARE_ONE = 1 << 15
 THERE = -2  # CNN_THERE
 PLAIN, FEATURES, WIDENED = "CNN_PLAIN", "CNN_FEATURES", "CNN_WIDENED"
@@ -171,9 +171,9 @@ class Shape:
 
     @property
     def outputs_at_once(self) -> int:
-        """Outputs of which the gradients are made together."""
-        most = max(1, WORK_SUMS // self.weights_an_output)
-        return min(self.layer.out_channels, most)
+        """Outputs of which the gradients are made together: in pairs, where two fit."""
+        pairs = WORK_SUMS // (2 * self.weights_an_output)
+        return min(self.layer.out_channels, max(1, 2 * pairs))
 
     @property
     def scratch(self) -> int:

@@ -6,6 +6,8 @@ says where it comes from.  Nothing here was measured on a board by this project.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from max78k_sim.latency import ACCELERATOR_HERTZ, PROCESSOR_HERTZ
@@ -22,11 +24,12 @@ class Cost:
     source: str
 
 
-# Cycles of the portable C of the last layer, counted in an emulator (firmware/cost.py)
+# Cycles of the C training step, as max78k cosim reports them for networks/fashion, one example
 COSTS = {
-    "multiplication": Cost(24.1, "the C training step's gradient, a weight and an example"),
-    "update": Cost(243.1, "the C training step: velocity, read, step and write back, a weight"),
-    "bus word": Cost(3.0, "a load and a wait state; the wait is not known"),
+    "linear product": Cost(24.0, "fc: loss, errors and gradients, a product of the layer"),
+    "product": Cost(4.4, "conv4, with fc taken off: pooling, errors and gradients, a product"),
+    "update": Cost(54.2, "conv4 and fc: velocity, read, step and write back, a weight"),
+    "bus word": Cost(14.1, "conv4 and fc: reading, a word; without waits, which are not known"),
 }
 PROCESSOR_WATTS = 42.9e-3  # a published measurement of this chip at 100 MHz
 ACCELERATOR_WATTS = 93e-6 / 1.41e-3  # published: about 93 uJ an MNIST inference of 1.41 ms, +-30 %
@@ -36,12 +39,13 @@ ACCELERATOR_WATTS = 93e-6 / 1.41e-3  # published: about 93 uJ an MNIST inference
 class StepCost:
     """Of one step of ``batch`` examples.
 
-    ``multiplications``: by the processor, of an example; ``weights``: that are trained;
-    ``bus_words``: read of data and kernels, an example; ``accelerator``: cycles of an example.
+    ``products``: by the processor, of an example, by name of their cost; ``weights``: that are
+    trained; ``bus_words``: read of data and kernels, an example; ``accelerator``: cycles of an
+    example.
     """
 
     batch: int
-    multiplications: int
+    products: Mapping[str, int]
     weights: int
     bus_words: int
     accelerator: int
@@ -49,7 +53,7 @@ class StepCost:
     @property
     def processor_cycles(self) -> int:
         """Estimate, of a whole step."""
-        example = self.multiplications * COSTS["multiplication"].cycles
+        example = sum(count * COSTS[name].cycles for name, count in self.products.items())
         example += self.bus_words * COSTS["bus word"].cycles
         return round(self.batch * example + self.weights * COSTS["update"].cycles)
 
@@ -67,16 +71,18 @@ class StepCost:
         return PROCESSOR_WATTS * processor + ACCELERATOR_WATTS * accelerator
 
 
-def step_multiplications(network: Network, trained: tuple[str, ...]) -> int:
-    """By the processor, for one example: weight gradients, errors passed down, signs of abs.
+def step_products(network: Network, trained: tuple[str, ...]) -> Counter[str]:
+    """Products by the processor for one example, by name of their cost.
 
-    Each is one pass over a layer's kernels, as many products as going forward.
+    Weight gradients, errors passed down and signs of abs are a pass over a layer's kernels each, of
+    as many products as going forward.
     """
     backward = Backward(network, trained)
-    total = 0
+    found: Counter[str] = Counter()
     for index in backward.involved:
         layer = network.layers[index]
         passes = (index in backward.trained) + (index != backward.trained[0])
         passes += layer.activation == "abs"
-        total += passes * layer.multiplications
-    return total
+        name = "linear product" if layer.op == "linear" or layer.flatten else "product"
+        found[name] += passes * layer.multiplications
+    return found

@@ -1,20 +1,10 @@
 #include "cnn_blocks.h"
 
-#include "cnn_arithmetic.h"
-
 enum { SUM_BITS = 31 }; /* of an int32, without its sign */
 
 int32_t cnn_limit_shift(int32_t shift)
 {
     return shift > SUM_BITS ? SUM_BITS : shift < -SUM_BITS ? -SUM_BITS : shift;
-}
-
-int32_t cnn_rounded(int32_t value, int32_t shift)
-{
-    if (shift <= 0)
-        return (int32_t)((uint32_t)value << -shift);
-    return cnn_shift_right(value, (unsigned)shift)
-           + (cnn_shift_right(value, (unsigned)shift - 1) & 1);
 }
 
 static uint32_t magnitude(int32_t value)
@@ -87,19 +77,4 @@ int32_t cnn_merge(int32_t *const *parts, const int32_t *exponents, unsigned bloc
         }
     }
     return top;
-}
-
-int32_t cnn_scaled(int32_t gradient, int32_t shift, int32_t limit)
-{
-    int32_t bound = limit;
-
-    if (shift > 0)
-        gradient = cnn_rounded(gradient, shift);
-    else
-        bound = cnn_shift_right(limit, (unsigned)-shift);
-    if (gradient > bound)
-        return limit;
-    if (gradient < -bound)
-        return -limit;
-    return shift > 0 ? gradient : cnn_rounded(gradient, shift);
 }

@@ -4,8 +4,16 @@
 
 #include <stdint.h>
 
+#include "cnn_arithmetic.h"
+
 /* value / 2^shift, rounded half up; a negative shift is to the left, exact.  shift: -31 to 31. */
-int32_t cnn_rounded(int32_t value, int32_t shift);
+static inline int32_t cnn_rounded(int32_t value, int32_t shift)
+{
+    if (shift <= 0)
+        return (int32_t)((uint32_t)value << -shift);
+    return cnn_shift_right(value, (unsigned)shift)
+           + (cnn_shift_right(value, (unsigned)shift - 1) & 1);
+}
 
 /* A shift that is beyond 31 counts as 31. */
 int32_t cnn_limit_shift(int32_t shift);
@@ -22,8 +30,5 @@ int32_t cnn_mantissa(int32_t sum, int32_t shift, int32_t bits);
 /* Adds blocks of `count` sums into the first of them; returns the exponent of the sum. */
 int32_t cnn_merge(int32_t *const *parts, const int32_t *exponents, unsigned blocks,
                   uint32_t count);
-
-/* A gradient / 2^shift, rounded half up, limited to +-limit.  shift: -31 to 31. */
-int32_t cnn_scaled(int32_t gradient, int32_t shift, int32_t limit);
 
 #endif

@@ -109,10 +109,26 @@ void cnn_update_begin(void)
 
 void cnn_add_gradients(uint32_t first, const int32_t *gradients, uint32_t count, int32_t shift)
 {
-    int32_t *sums = gradients_of_batch() + first;
+    const int32_t limit = CNN_TRAIN_LIMIT;
+    int32_t *const sums = gradients_of_batch() + first;
 
-    for (uint32_t n = 0; n < count; n++)
-        sums[n] += cnn_scaled(gradients[n], shift, CNN_TRAIN_LIMIT);
+    if (shift > 0) {
+        for (uint32_t n = 0; n < count; n++) {
+            const int32_t value = cnn_rounded(gradients[n], shift);
+
+            sums[n] += value > limit ? limit : value < -limit ? -limit : value;
+        }
+    } else {
+        const int32_t bound = cnn_shift_right(limit, (unsigned)-shift);
+
+        for (uint32_t n = 0; n < count; n++) {
+            const int32_t value = gradients[n];
+
+            sums[n] += value > bound    ? limit
+                       : value < -bound ? -limit
+                                        : (int32_t)((uint32_t)value << -shift);
+        }
+    }
 }
 
 /* ---- steps ---- */

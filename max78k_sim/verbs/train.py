@@ -21,7 +21,7 @@ from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.memory.plan import MemoryPlan
 from trainer.memory.text import explain
 from trainer.recipe import Recipe
-from trainer.step_cost import StepCost, step_multiplications
+from trainer.step_cost import StepCost, step_products
 
 from ..errors import InputError
 from ..latency import latency
@@ -152,7 +152,7 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
     trained = tuple(task.network.layers[index].name for index in trainer.backward.trained)
     cost = StepCost(
         recipe.batch,
-        step_multiplications(task.network, trained),
+        step_products(task.network, trained),
         sum(parameter.velocity.size for parameter in trainer.parameters.values()),
         task.memory.bus_words,
         task.memory.accelerator_cycles or latency(task.network).on_silicon,
@@ -169,7 +169,7 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
         "sram_peak": sum(task.memory.sram.values()),
         "accelerator_runs": task.memory.accelerator_runs,
         "bus_words": cost.bus_words,
-        "processor_multiplications": cost.multiplications,
+        "processor_multiplications": sum(cost.products.values()),
         "estimates": {
             "processor_cycles_a_step": cost.processor_cycles,
             "milliseconds_a_step": round(cost.seconds * 1e3, 3),
