@@ -19,6 +19,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.placement import Axis, Placement
 
 from .layout import layout_header
+from .register_header import registers_header
 from .text import DIRECTORY, fill, identifier, number_lines, prefixes
 from .train_check import TrainingCheck, check_header
 from .train_tables import TrainingStep
@@ -66,6 +67,7 @@ def generate(
     """
     files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}
     files["cnn_layout.h"] = layout_header(plan)
+    files["cnn_registers.h"] = registers_header(plan.device)
     copied = list(MAP_RUNTIME)
     if project is None:
         name = identifier(plan.network.name)
