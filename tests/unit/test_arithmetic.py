@@ -50,6 +50,8 @@ def test_average_is_that_of_fractions(rounding):
         else:  # toward zero
             expected = [math.trunc(value) for value in exact]
         np.testing.assert_array_equal(average(totals, count, rounding), expected)
+        if not rounding:
+            np.testing.assert_array_equal(average(totals, count), expected)
         assert [int(average(int(total), count, rounding)) for total in totals[::50]] == expected[
             ::50
         ]

@@ -330,6 +330,8 @@ REFUSED = (  # function, arguments, what the message says
     (round_half_up, (1e300,), "1e+300 cannot be rounded to a 64-bit integer"),
     (round_half_up, (math.inf,), "inf cannot be rounded to a 64-bit integer"),
     (round_half_up, (2.0**63,), "9.223372036854776e+18 cannot be rounded to a 64-bit integer"),
+    (round_half_up, (-1e19,), "-1e+19 cannot be rounded to a 64-bit integer"),
+    (q7_from_pixels, (np.array([1, 2], np.int8),), "pixels are uint8, 0 to 255, not"),
 )
 
 
