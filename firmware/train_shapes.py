@@ -14,7 +14,9 @@ from max78k_sim.layer import NETWORK_INPUT, Layer
 
 from .train_runs import NONE, Run, find_runs
 
-WORK_SUMS = 3072  # int32 gradients of weights that are made at once, if that is an output or more
+# int32 gradients of weights that are made at once, if that is an output or more: of kernels with
+# one tap, and with several, where more at once save arranging the data again
+WORK_SUMS = 1024, 3072
 SHARE_ONE = 1 << 15
 THERE = -2  # CNN_THERE
 PLAIN, FEATURES, WIDENED = "CNN_PLAIN", "CNN_FEATURES", "CNN_WIDENED"
@@ -172,7 +174,8 @@ class Shape:
     @property
     def outputs_at_once(self) -> int:
         """Outputs of which the gradients are made together: in pairs, where two fit."""
-        pairs = WORK_SUMS // (2 * self.weights_an_output)
+        several_taps = self.step.kernel != (1, 1)
+        pairs = WORK_SUMS[several_taps] // (2 * self.weights_an_output)
         return min(self.layer.out_channels, max(1, 2 * pairs))
 
     @property

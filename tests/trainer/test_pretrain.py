@@ -434,7 +434,10 @@ def test_the_command_trains_what_a_folder_describes(written, tmp_path, capsys):
                  "--threads", "1", "--epochs", "1,1")  # fmt: skip
     policy = ("--qat-policy", str(tmp_path / "policy.yaml"))
     assert main([*arguments, "--out", str(tmp_path / "a"), *policy]) == 0
-    assert "holdout_class=None, float_epochs=1, quantised_epochs=1, " in capsys.readouterr().out
+    assert (
+        "holdout_class=None, held_out_examples=0, float_epochs=1, quantised_epochs=1, "
+        in capsys.readouterr().out
+    )
     saved = torch.load(tmp_path / "a" / "checkpoint.pth.tar", weights_only=True)["state_dict"]
     assert saved["fc.weight_bits"].item() == 4
     both = ("--held-out-class", "0,1", "--qat-policy", "None")
