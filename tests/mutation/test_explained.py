@@ -9,12 +9,14 @@ import yaml
 
 from tests.conftest import ROOT
 
+PAGE = (ROOT / "docs" / "mutation.md").read_text(encoding="utf-8")
 REASONS = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason["why"][:40])
 def test_explained_lines_are_there(reason):
     assert reason["why"].strip() and reason["mutants"]
+    assert reason["why"] in PAGE, "python -m tests.mutation --page"
     for module, function, line, mutated in reason["mutants"]:
         source = (ROOT / "max78k_sim" / f"{module}.py").read_text(encoding="utf-8")
         lines = [text.strip() for text in source.splitlines()]
