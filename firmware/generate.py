@@ -38,6 +38,8 @@ TRAIN_RUNTIME = (
     "cnn_products_m4.c",
     "cnn_products_m4.h",
     "cnn_dsp.h",
+    "cnn_power.h",
+    "cnn_random.h",
     *(f"{name}{end}" for name in TRAIN_SOURCES for end in (".h", ".c")),
 )
 PROJECT_RUNTIME = ("cnn.c", "cnn.h", "softmax.c")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from max78k_sim.allocation import Plan
-from max78k_sim.device import WORD
+from max78k_sim.device import WORD  # bytes; weights of one are stepped together, by one draw
 from max78k_sim.errors import NotEmulated
 from max78k_sim.packing import KERNEL_BYTE, KERNEL_SLOT
 
 from .text import fill, number_lines
 
-SHARING = 4  # weights that share a draw
 LARGEST = 4095  # of a number in an instruction
-GROUPS = 1 << 16  # of weights that share a draw: their numbers have 16 bits
 
 
 def linear_header(plan: Plan, copy: bool) -> str:
@@ -59,8 +57,8 @@ def check(plan: Plan) -> None:
         "a linear layer": layer.op == "linear",
         "8-bit weights": layer.weight_bits == 8,
         "one processor a channel": layer.in_channels <= plan.device.limits.processors,
-        f"a multiple of {SHARING} pixels": layer.pixels % SHARING == 0,
-        f"at most {SHARING * LARGEST} weights": weights <= SHARING * LARGEST,
+        f"a multiple of {WORD} pixels": layer.pixels % WORD == 0,
+        f"at most {WORD * LARGEST} weights": weights <= WORD * LARGEST,
         "32-bit outputs": layer.output_bits == 32,
     }
     missing = [what for what, holds in rows.items() if not holds]

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+enum { CNN_BIAS_BITS = 7, CNN_BIAS_INPUT = 1 << CNN_BIAS_BITS }; /* a bias is a weight of this input */
+
 /* floor(value / 2^shift), whatever the compiler makes of >> on negative numbers */
 static inline int64_t cnn_floor_shift(int64_t value, unsigned shift)
 {

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cnn_activations.h"
+#include "cnn_arithmetic.h"
 #include "cnn_blocks.h"
 #include "cnn_layers.h"
 #include "cnn_operands.h"
@@ -10,7 +11,7 @@
 #include "cnn_update.h"
 #include "cnn_weights.h"
 
-enum { FRACTION_BITS = 7, BIAS_BITS = 7, BIAS_INPUT = 1 << BIAS_BITS };
+enum { FRACTION_BITS = 7 };
 
 static int32_t sums[CNN_TRAIN_SUMS];       /* errors as sums, gradients: places are planned */
 static int16_t mantissas[CNN_TRAIN_ERRORS]; /* the error of a layer's sums */
@@ -71,7 +72,7 @@ static void turn_signs(const cnn_layer *layer, int32_t *errors)
             for (unsigned out = 0; out < how->out_channels; out++, errors++)
                 if (*errors != 0
                     && cnn_sum(how, &maps[layer->view], weights, row, column, out)
-                               + biases[out] * BIAS_INPUT
+                               + biases[out] * CNN_BIAS_INPUT
                            < 0)
                     *errors = -*errors;
 }
@@ -111,7 +112,7 @@ static void learn_kernels(const cnn_layer *layer, int32_t shift)
     }
 }
 
-/* A bias is a weight whose input is BIAS_INPUT everywhere. */
+/* A bias is a weight whose input is CNN_BIAS_INPUT everywhere. */
 static void learn_biases(const cnn_layer *layer, uint32_t first, int32_t shift)
 {
     const uint32_t channels = layer->how.out_channels;
@@ -121,7 +122,7 @@ static void learn_biases(const cnn_layer *layer, uint32_t first, int32_t shift)
 
         for (uint32_t n = out; n < layer->outputs; n += channels)
             sum += mantissas[n];
-        cnn_add_gradients(first + out, &sum, 1, cnn_limit_shift(shift - BIAS_BITS));
+        cnn_add_gradients(first + out, &sum, 1, cnn_limit_shift(shift - CNN_BIAS_BITS));
     }
 }
 

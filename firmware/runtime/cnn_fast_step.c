@@ -3,10 +3,9 @@
 #include "cnn_dsp.h"
 #include "cnn_map.h"
 #include "cnn_port.h"
-#include "cnn_train_config.h"
+#include "cnn_random.h"
 
 enum {
-    SHARING = 4, /* weights that share a draw */
     SLOTS = 16,  /* of which changes are made before they are applied */
     LONGEST = 32 /* bytes of a run, at most: longer ones are made in parts */
 };
@@ -73,32 +72,21 @@ int cnn_fast_step_takes(const cnn_layer *layer, const int32_t *velocity, int32_t
 
 /* ---- changes ---- */
 
-static inline uint32_t draw_of_group(uint32_t group)
-{
-    uint32_t value = now.salt ^ group;
-
-    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
-    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
-    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
-}
-
 /* Changes of weights whose numbers follow each other, `step` bytes apart (1 or -1):
  * floor((rate * velocity + draw) / 2^32). */
 static void make_changes(uint32_t number, unsigned count, uint8_t *to, int step)
 {
     const int32_t *velocity = now.velocity + number, *const end = velocity + count;
     const int32_t rate = now.rate;
-    uint32_t draw = draw_of_group(number / SHARING);
+    uint32_t draw = cnn_draw(now.salt, number);
 
-    if (number % SHARING != 0)
-        draw = cnn_turn_right(draw, 32 - 8 * (number % SHARING));
     while (velocity < end) {
         *to = (uint8_t)cnn_add_long(0, draw, rate, *velocity++);
         to += step;
-        if (++number % SHARING == 0)
-            draw = draw_of_group(number / SHARING);
+        if (++number % CNN_SHARING == 0)
+            draw = cnn_draw_of_group(now.salt, number / CNN_SHARING);
         else
-            draw = cnn_turn_right(draw, 24);
+            draw = cnn_next_draw(draw);
     }
 }
 

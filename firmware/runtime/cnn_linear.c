@@ -1,8 +1,11 @@
 #include "cnn_linear.h"
 
+#include "cnn_arithmetic.h"
 #include "cnn_dsp.h"
 #include "cnn_linear_config.h"
 #include "cnn_port.h"
+#include "cnn_power.h"
+#include "cnn_random.h"
 #include "cnn_stream.h"
 
 /* These numbers lie in instructions, therefore they are constants. */
@@ -13,10 +16,11 @@ enum {
     WORDS = CNN_LINEAR_WORDS, /* of data memory, with the activations of four channels each */
     FEATURES = PROCESSORS * POSITIONS,
     SLOTS = (CLASSES * POSITIONS + CNN_KERNEL_BYTES - 1) / CNN_KERNEL_BYTES,
-    STREAM_WORDS = CNN_STREAM_BYTES(SLOTS) / 4,
-    SHARING = 4,     /* weights that share a draw */
-    BIAS_INPUT = 128 /* a bias is a weight whose input is always this */
+    STREAM_WORDS = CNN_STREAM_BYTES(SLOTS) / 4
 };
+
+/* The weights of a word share a draw, or this does not compile. */
+typedef char cnn_words_share_draws[CNN_SHARING == 4 ? 1 : -1];
 
 static const uint32_t kernels[PROCESSORS] = CNN_LINEAR_KERNELS;   /* addresses of first slots */
 static const uint16_t features[PROCESSORS] = CNN_LINEAR_FEATURES; /* bytes of `data`: pixel 0 */
@@ -65,21 +69,6 @@ static void read_activations(void)
 
 /* ---- error ---- */
 
-/* exp(-distance * 2^shift / 2^14) in units of 1/65536 */
-static uint32_t power_of_e(uint32_t distance)
-{
-    static const uint32_t powers[] = CNN_POWERS;
-    const uint64_t exponent = (uint64_t)distance * CNN_LOG2_E >> CNN_EXPONENT_SCALE;
-    const uint32_t low = (uint32_t)exponent;
-    const uint32_t step = low >> CNN_STEP_BITS & ((1u << (CNN_EXPONENT_BITS - CNN_STEP_BITS)) - 1);
-    const uint32_t rest = low & ((1u << CNN_STEP_BITS) - 1);
-    const uint32_t power = powers[step] - ((powers[step] - powers[step + 1]) * rest >> CNN_STEP_BITS);
-
-    if (exponent >> 32 != 0 || low >> CNN_EXPONENT_BITS > CNN_LARGEST_EXPONENT)
-        return 0;
-    return power >> (low >> CNN_EXPONENT_BITS);
-}
-
 /* The class that was predicted; `rates` from the soft-max, the label, and the rate. */
 static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t factor, int shift)
 {
@@ -93,7 +82,7 @@ static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t f
         best = logit[n] > logit[best] ? n : best;
     }
     for (uint32_t n = 0; n < CLASSES; n++) {
-        power[n] = power_of_e((uint32_t)logit[best] - (uint32_t)logit[n]);
+        power[n] = cnn_power_of_e((uint32_t)logit[best] - (uint32_t)logit[n]);
         sum += power[n];
     }
     for (uint32_t n = 0; n < CLASSES; n++) {
@@ -108,13 +97,6 @@ static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t f
 }
 
 /* ---- step ---- */
-
-static uint32_t mix(uint32_t value)
-{
-    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
-    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
-    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
-}
 
 /* The step of four weights that share a draw: with x their activations, r the class' rate,
  *     weight - floor((r * x + draw) / 2^32)      draw: turned left by 8 bits for each next weight
@@ -142,7 +124,7 @@ static CNN_PHASE void step_processor(uint32_t *weights_of, uint32_t first, uint3
     uint32_t *weights = weights_of, group = first, draw, change, low;
     const int32_t *rates_of = rates;
     int32_t x0, x1, x2, x3, rate;
-    uint32_t left = POSITIONS / SHARING;
+    uint32_t left = POSITIONS / CNN_SHARING;
     const void *x = x_of;
 
     salt ^= salt >> CNN_MIX_SHIFT_1; /* numbers of groups are below 2^16 */
@@ -160,9 +142,9 @@ static CNN_PHASE void step_processor(uint32_t *weights_of, uint32_t first, uint3
           [change] "=&r"(change), [low] "=&r"(low), [left] "+m"(left), [x] "+m"(x)
         : [salt] "r"(salt), [factor1] "r"(CNN_MIX_FACTOR_1), [factor2] "r"(CNN_MIX_FACTOR_2),
           [shift2] "n"(CNN_MIX_SHIFT_2), [shift3] "n"(CNN_MIX_SHIFT_3), [classes] "n"(CLASSES),
-          [groups] "n"(FEATURES / SHARING), [row] "n"(POSITIONS), [back] "n"(4 * (CLASSES + 1)),
-          [column] "n"(CLASSES * POSITIONS - SHARING),
-          [next] "n"(CLASSES * FEATURES / SHARING - 1)
+          [groups] "n"(FEATURES / CNN_SHARING), [row] "n"(POSITIONS), [back] "n"(4 * (CLASSES + 1)),
+          [column] "n"(CLASSES * POSITIONS - CNN_SHARING),
+          [next] "n"(CLASSES * FEATURES / CNN_SHARING - 1)
         : "cc", "memory");
 }
 #else
@@ -170,13 +152,14 @@ static CNN_PHASE void step_processor(uint32_t *weights, uint32_t first, uint32_t
 {
     const uint8_t *x = x_of;
 
-    for (uint32_t column = 0; column < POSITIONS / SHARING; column++, x += 4 * SHARING)
+    for (uint32_t column = 0; column < POSITIONS / CNN_SHARING; column++, x += 4 * CNN_SHARING)
         for (uint32_t class = 0; class < CLASSES; class++) {
-            uint32_t *const four = &weights[class * POSITIONS / SHARING + column];
-            uint32_t draw = mix(salt ^ (first + class * (FEATURES / SHARING) + column));
+            uint32_t *const four = &weights[class * POSITIONS / CNN_SHARING + column];
+            const uint32_t group = first + class * (FEATURES / CNN_SHARING) + column;
+            uint32_t draw = cnn_draw_of_group(salt, group);
             uint32_t change = 0;
 
-            for (unsigned n = 0; n < SHARING; n++, draw = cnn_turn_right(draw, 24)) {
+            for (unsigned n = 0; n < CNN_SHARING; n++, draw = cnn_next_draw(draw)) {
                 const int32_t value = cnn_low(cnn_bytes_02(x[4 * n]));
 
                 change |= (cnn_add_long(0, draw, rates[class], value) & 0xffu) << 8 * n;
@@ -190,10 +173,8 @@ static CNN_PHASE void step_biases(uint32_t salt)
 {
 #if CNN_LINEAR_HAS_BIAS
     for (uint32_t class = 0; class < CLASSES; class++) {
-        const uint32_t number = CLASSES * FEATURES + class, turn = number % SHARING * 8;
-        const uint32_t draw = mix(salt ^ number / SHARING);
-        const uint32_t turned = turn == 0 ? draw : cnn_turn_right(draw, 32 - turn);
-        const uint32_t change = cnn_add_long(0, turned, rates[class], BIAS_INPUT);
+        const uint32_t draw = cnn_draw(salt, CLASSES * FEATURES + class);
+        const uint32_t change = cnn_add_long(0, draw, rates[class], CNN_BIAS_INPUT);
         const uint32_t old = cnn_read(biases[class]) & 0xffu;
         const int32_t weight = cnn_low(cnn_bytes_02(old)) - cnn_signed(change);
         const uint32_t changed = (uint32_t)cnn_limit(weight, 8) & 0xffu;
@@ -242,7 +223,7 @@ uint32_t cnn_linear_step(uint32_t label, uint32_t salt, int32_t mantissa, int32_
 
         if (!CNN_LINEAR_COPY)
             cnn_stream_read(kernels[n], SLOTS, (uint8_t *)of);
-        step_processor(of, n * (POSITIONS / SHARING), salt, (const uint8_t *)data + features[n]);
+        step_processor(of, n * (POSITIONS / CNN_SHARING), salt, (const uint8_t *)data + features[n]);
         cnn_stream_write(kernels[n], SLOTS, (const uint8_t *)of);
     }
     take_packed(0);

@@ -18,7 +18,7 @@ int cnn_linear_takes(int32_t mantissa, int32_t factor, int shift);
 /* Read the kernels into the copy, where there is one: at the start, and after others wrote. */
 void cnn_linear_begin(void);
 
-/* After an inference: learn, with the step's salt (mix(seed + step * CNN_STEP_FACTOR)) and rate;
+/* After an inference: learn, with the step's salt (cnn_salt of cnn_random.h) and rate;
  * returns the class that was predicted. */
 uint32_t cnn_linear_step(uint32_t label, uint32_t salt, int32_t mantissa, int32_t factor,
                          int shift);

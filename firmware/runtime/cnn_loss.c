@@ -3,24 +3,10 @@
 #include <stddef.h>
 
 #include "cnn_arithmetic.h"
+#include "cnn_power.h"
 #include "cnn_train_config.h"
 
 enum { CLASSES = CNN_TRAIN_CLASSES, ONE = 1 << CNN_ERROR_BITS, TEACHER_ONE = 256 };
-
-/* exp(-distance * 2^shift / 2^14) in units of 1/65536 */
-static uint32_t power_of_e(uint64_t distance)
-{
-    static const uint32_t powers[] = CNN_POWERS;
-    const uint64_t exponent = distance * CNN_LOG2_E >> CNN_EXPONENT_SCALE;
-    const uint64_t whole = exponent >> CNN_EXPONENT_BITS;
-    const uint32_t fraction = (uint32_t)(exponent & ((1u << CNN_EXPONENT_BITS) - 1));
-    const uint32_t step = fraction >> CNN_STEP_BITS;
-    const uint32_t rest = fraction & ((1u << CNN_STEP_BITS) - 1);
-    const uint32_t power
-        = powers[step] - ((powers[step] - powers[step + 1]) * rest >> CNN_STEP_BITS);
-
-    return whole > CNN_LARGEST_EXPONENT ? 0 : power >> whole;
-}
 
 /* Soft-max, in units of 2^-15, rounded down. */
 static void probabilities(const int64_t *logits, int64_t largest, int64_t *found)
@@ -28,7 +14,7 @@ static void probabilities(const int64_t *logits, int64_t largest, int64_t *found
     uint32_t power[CLASSES], sum = 0;
 
     for (unsigned n = 0; n < CLASSES; n++) {
-        power[n] = power_of_e((uint64_t)(largest - logits[n]));
+        power[n] = cnn_power_of_e((uint64_t)(largest - logits[n]));
         sum += power[n];
     }
     for (unsigned n = 0; n < CLASSES; n++)

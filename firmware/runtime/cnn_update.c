@@ -6,6 +6,7 @@
 #include "cnn_blocks.h"
 #include "cnn_fast_step.h"
 #include "cnn_port.h"
+#include "cnn_random.h"
 #include "cnn_train.h"
 #include "cnn_train_config.h"
 #include "cnn_weights.h"
@@ -40,26 +41,6 @@ typedef struct {
 static stepping now;
 
 const uint32_t cnn_update_sram = sizeof state + sizeof now;
-
-/* ---- random numbers ---- */
-
-static uint32_t mix(uint32_t value)
-{
-    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
-    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
-    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
-}
-
-#if CNN_ROUNDING == CNN_ROUNDING_STOCHASTIC
-/* Four weights share a draw, each turned by its own count of bytes. */
-static uint32_t draw_of(uint32_t number)
-{
-    const uint32_t draw = mix(now.salt ^ number / CNN_SHARING);
-    const uint32_t turn = number % CNN_SHARING * (32 / CNN_SHARING);
-
-    return turn == 0 ? draw : draw << turn | draw >> (32 - turn);
-}
-#endif
 
 /* ---- gradients ---- */
 
@@ -187,7 +168,7 @@ static int64_t rounded(int64_t change, int shift, uint32_t number)
     if (shift <= 0)
         return change * ((int64_t)1 << -shift);
 #if CNN_ROUNDING == CNN_ROUNDING_STOCHASTIC
-    return cnn_floor_shift(change + (draw_of(number) >> (32 - shift)), (unsigned)shift);
+    return cnn_floor_shift(change + (cnn_draw(now.salt, number) >> (32 - shift)), (unsigned)shift);
 #elif CNN_ROUNDING == CNN_ROUNDING_NEAREST
     (void)number;
     return cnn_floor_shift(change + ((int64_t)1 << (shift - 1)), (unsigned)shift);
@@ -336,7 +317,7 @@ static uint32_t step_kernels(const cnn_layer *layer)
 
 void cnn_step_layer(const cnn_layer *layer)
 {
-    now.salt = mix(state.seed + state.step * CNN_STEP_FACTOR);
+    now.salt = cnn_salt(state.seed, state.step);
     now.rate = CNN_TRAIN_RATE_MANTISSA * factor();
     now.shift = layer->right_shift;
     if (layer->kernels != NULL && layer->kernels->first != CNN_NONE) {

@@ -6,6 +6,7 @@
 
 #include "cnn_map.h"
 #include "cnn_port.h"
+#include "cnn_random.h"
 #include "cnn_train.h"
 #include "cnn_train_config.h"
 #include "train_check.h"
@@ -25,18 +26,11 @@ static void write_before(void)
             cnn_write(address, *next++);
 }
 
-static uint32_t mix(uint32_t value)
-{
-    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
-    value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
-    return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
-}
-
 /* What an accelerator could have left in data memory: any bytes; 32-bit sums of a common size, as
  * signed numbers shifted to the right. */
 static void write_activations(uint32_t example)
 {
-    const uint32_t salt = mix((CNN_TRAIN_SEED ^ CHECK_SALT) + example * CNN_STEP_FACTOR);
+    const uint32_t salt = cnn_salt(CNN_TRAIN_SEED ^ CHECK_SALT, example);
     const uint32_t *next = drawn;
     uint32_t address, number = 0;
 
@@ -44,7 +38,7 @@ static void write_activations(uint32_t example)
         uint32_t count = *next++, shift = *next++;
 
         for (; count > 0; count--, address += 4) {
-            const uint32_t word = mix(salt ^ mix(number++));
+            const uint32_t word = cnn_mix(salt ^ cnn_mix(number++));
             const uint32_t high = shift > 0 && word >> 31 ? ~(0xffffffffu >> shift) : 0;
 
             cnn_write(address, word >> shift | high);
