@@ -17,9 +17,8 @@ from pathlib import Path
 from max78k_sim.errors import InputError
 from max78k_sim.verbs.cosim_run import Task, run
 from tests.conftest import ROOT
-from tests.firmware.train_steps import CASES, EXAMPLES, Case, program_of, random_examples
+from tests.firmware.train_steps import CASES, EXAMPLES, Case, task_of
 from trainer.loop import Pool
-from trainer.recipe import Recipe
 
 DOCUMENT = ROOT / "docs" / "firmware.md"
 BEGIN, END = "<!-- co-simulation: begin -->", "<!-- co-simulation: end -->"
@@ -29,25 +28,12 @@ HEADER = (
 )
 
 
-def task_of(case: Case) -> Task:
-    """What a row trains, one sample a step."""
-    program = program_of(case.network, case.bits)
-    network = program.plan.network
-    recipe = Recipe(
-        layers=case.layers,
-        batch=1,
-        steps=case.steps,
-        rate_shift=case.rate_shift - (8 - case.bits),
-        deeper_shift=1,
-    )
-    images, labels = random_examples(network.input_shape, network.layers[-1].out_channels)
-    return Task(program, recipe, Pool(images, labels, EXAMPLES // 2), arm=True)
-
-
 def row(case: Case, folder: Path) -> str:
     """A row of the table; where the program does not fit the SRAM, with a layer less."""
     try:
-        outcome = run(task_of(case), folder, lambda steps: None)
+        program, recipe, images, labels = task_of(case)
+        task = Task(program, recipe, Pool(images, labels, EXAMPLES // 2), arm=True)
+        outcome = run(task, folder, lambda steps: None)
     except InputError as error:
         if "too little is left for the stack" not in str(error) or len(case.layers) == 1:
             raise

@@ -77,8 +77,8 @@ def random_examples(shape: tuple[int, ...], classes: int) -> tuple[np.ndarray, n
     return (patterns[labels] + noise).astype(np.int8), labels
 
 
-def run_case(case: Case, folder: Path) -> str:
-    """A row of the table; an AssertionError names the step that differs."""
+def task_of(case: Case) -> tuple[Program, Recipe, np.ndarray, np.ndarray]:
+    """What a case trains, one sample a step: program, recipe, and examples with their labels."""
     program = program_of(case.network, case.bits)
     network = program.plan.network
     recipe = Recipe(
@@ -88,7 +88,13 @@ def run_case(case: Case, folder: Path) -> str:
         rate_shift=case.rate_shift - (8 - case.bits),
         deeper_shift=1,
     )
-    images, labels = random_examples(network.input_shape, network.layers[-1].out_channels)
+    classes = network.layers[-1].out_channels
+    return program, recipe, *random_examples(network.input_shape, classes)
+
+
+def run_case(case: Case, folder: Path) -> str:
+    """A row of the table; an AssertionError names the step that differs."""
+    program, recipe, images, labels = task_of(case)
     both = Twins(program, recipe, folder, images[:8], labels[:8])
     for step in range(case.steps):
         shown = np.array([step * 13 % EXAMPLES])

@@ -74,30 +74,21 @@ int MXC_SYS_Clock_Select(mxc_sys_system_clock_t clock)
 /* Bit of a peripheral's clock in GCR.PCLKDIS0 (1: off); 0 for those that are never off. */
 static uint32_t gate(mxc_sys_periph_clock_t clock)
 {
-    switch (clock) {
-    case MXC_SYS_PERIPH_CLOCK_GPIO0:
-        return 1u << 0;
-    case MXC_SYS_PERIPH_CLOCK_GPIO1:
-        return 1u << 1;
-    case MXC_SYS_PERIPH_CLOCK_DMA:
-        return 1u << 5;
-    case MXC_SYS_PERIPH_CLOCK_UART0:
-        return 1u << 9;
-    case MXC_SYS_PERIPH_CLOCK_UART1:
-        return 1u << 10;
-    case MXC_SYS_PERIPH_CLOCK_TMR0:
-        return 1u << 15;
-    case MXC_SYS_PERIPH_CLOCK_TMR1:
-        return 1u << 16;
-    case MXC_SYS_PERIPH_CLOCK_TMR2:
-        return 1u << 17;
-    case MXC_SYS_PERIPH_CLOCK_TMR3:
-        return 1u << 18;
-    case MXC_SYS_PERIPH_CLOCK_CNN:
-        return 1u << 25;
-    default:
-        return 0;
-    }
+    static const struct {
+        mxc_sys_periph_clock_t clock;
+        uint8_t bit;
+    } gates[] = {
+        {MXC_SYS_PERIPH_CLOCK_GPIO0, 0}, {MXC_SYS_PERIPH_CLOCK_GPIO1, 1},
+        {MXC_SYS_PERIPH_CLOCK_DMA, 5},   {MXC_SYS_PERIPH_CLOCK_UART0, 9},
+        {MXC_SYS_PERIPH_CLOCK_UART1, 10}, {MXC_SYS_PERIPH_CLOCK_TMR0, 15},
+        {MXC_SYS_PERIPH_CLOCK_TMR1, 16}, {MXC_SYS_PERIPH_CLOCK_TMR2, 17},
+        {MXC_SYS_PERIPH_CLOCK_TMR3, 18}, {MXC_SYS_PERIPH_CLOCK_CNN, 25},
+    };
+
+    for (unsigned n = 0; n < sizeof gates / sizeof gates[0]; n++)
+        if (gates[n].clock == clock)
+            return 1u << gates[n].bit;
+    return 0;
 }
 
 void MXC_SYS_ClockEnable(mxc_sys_periph_clock_t clock)
