@@ -35,7 +35,8 @@ MAP_RUNTIME = (
 )
 TRAIN_RUNTIME = (
     "cnn_layers.h",
-    "cnn_products_m4.c",
+    "cnn_weight_gradients_m4.c",
+    "cnn_data_gradients_m4.c",
     "cnn_products_m4.h",
     "cnn_dsp.h",
     "cnn_power.h",

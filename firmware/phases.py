@@ -36,7 +36,7 @@ FILES = {
     READ: ("cnn_activations.c", "cnn_weights.c"),
     FORWARD: ("cnn.c",),
     GRADIENT: ("cnn_loss.c", "cnn_backward.c", "cnn_blocks.c", "cnn_operands.c", "cnn_products.c",
-               "cnn_products_m4.c"),
+               "cnn_weight_gradients_m4.c", "cnn_data_gradients_m4.c"),
     UPDATE: ("cnn_update.c", "cnn_fast_step.c", "cnn_linear.c"),
     WRITE: ("cnn_stream.c",),
     OTHER: ("cnn_cosim.c",),

@@ -19,7 +19,7 @@ static unsigned taps_of(const cnn_correlation *how)
     return (unsigned)how->kernel_rows * how->kernel_columns;
 }
 
-#ifndef __ARM_FEATURE_DSP /* there: cnn_products_m4.c */
+#ifndef __ARM_FEATURE_DSP /* there: cnn_weight_gradients_m4.c, cnn_data_gradients_m4.c */
 
 /* One output's error at one pixel, into the gradients [in][tap] of one tap. */
 static void add_products(int32_t *gradients, int32_t error, const int8_t *data, unsigned channels,

@@ -18,6 +18,7 @@ from tests.firmware.linear_case import LinearCase
 from tests.firmware.product_shapes import Shape, expected_data, expected_weights, numbers
 
 RUNTIME = ROOT / "firmware" / "runtime"
+PRODUCTS = tuple(RUNTIME / f"cnn_{of}_gradients_m4.c" for of in ("weight", "data"))
 ERROR_BITS = 9  # so that no sum wraps
 MOST_STEPS = 64  # of programs/linear.c
 PRODUCT_PHASES = {  # of functions: what runs until the next of them begins
@@ -104,7 +105,7 @@ def put(board: Board, name: str, values, place: int = 0) -> None:
 
 def products_program() -> Path:
     """The ELF of programs/products.c."""
-    return program("products", "-I", str(RUNTIME), str(RUNTIME / "cnn_products_m4.c"))
+    return program("products", "-I", str(RUNTIME), *map(str, PRODUCTS))
 
 
 def run_products(shape: Shape, of_weights: bool) -> Counted:

@@ -14,7 +14,7 @@ from tests.firmware.product_shapes import Shape, expected_data, expected_weights
 from tests.strategies import examples
 
 RUNTIME = ROOT / "firmware" / "runtime"
-SOURCE = RUNTIME / "cnn_products_m4.c"
+SOURCES = tuple(RUNTIME / f"cnn_{of}_gradients_m4.c" for of in ("weight", "data"))
 BEYOND = 64  # numbers behind an array, which must stay
 UNTOUCHED = 0x5A
 
@@ -23,7 +23,7 @@ UNTOUCHED = 0x5A
 def library(tmp_path_factory):
     made = tmp_path_factory.mktemp("products") / "products.so"
     command = [compiler(), *STRICT, "-O2", "-DCNN_PRODUCTS_M4", "-shared", "-fPIC"]
-    subprocess.run([*command, "-I", str(RUNTIME), "-o", str(made), str(SOURCE)], check=True)
+    subprocess.run([*command, "-I", str(RUNTIME), "-o", str(made), *SOURCES], check=True)
     return ctypes.CDLL(str(made))
 
 
