@@ -292,6 +292,34 @@ def test_held_out_class_is_never_seen():
     assert sorted(set(first.labels)) == [0, 2] and len(first.class_names) == 3
 
 
+def test_helping_classes_are_trained_with_and_dropped(written, tmp_path):
+    """As training with all classes and leaving rows out: nothing else differs."""
+    _, (file, recipe, policy), _, _ = written
+    helped = replace(recipe, first_classes=2, helping_classes=1, holdout_class=None)
+    train, test = training_parts(helped)
+    assert set(train.labels) == {0, 1, 2} and set(test.labels) == {0, 1}
+    all_three = replace(recipe, first_classes=3, holdout_class=None)
+    result = pretrain(file, tmp_path / "helped", helped, policy, report=lambda _: None)
+    assert result.quantised_accuracy == result.exact_accuracy
+    pretrain(file, tmp_path / "all", all_three, policy, report=lambda _: None)
+    two, three = (
+        torch.load(tmp_path / name / "checkpoint.pth.tar", weights_only=True)["state_dict"]
+        for name in ("helped", "all")
+    )
+    assert len(two["fc.op.bias"]) == 2 and len(three["fc.op.bias"]) == 3
+    for name, values in two.items():
+        assert torch.equal(values, three[name][: len(values)])
+    fixed = tmp_path / "network.yaml"
+    given = '"op": "linear", "out_channels": 3'
+    fixed.write_text(file.read_text().replace('"op": "linear"', given))
+    with pytest.raises(InputError, match="fc: leave out_channels out"):
+        pretrain(fixed, tmp_path / "fixed", helped, policy, report=lambda _: None)
+    with pytest.raises(InputError, match=r"helping_classes 2: .* has 1 after the first 2"):
+        training_parts(replace(helped, helping_classes=2))
+    with pytest.raises(InputError, match="helping_classes come after first_classes"):
+        replace(helped, first_classes=None)
+
+
 # ---- the description against the data -----------------------------------------------------------
 
 
@@ -435,7 +463,7 @@ def test_the_command_trains_what_a_folder_describes(written, tmp_path, capsys):
     policy = ("--qat-policy", str(tmp_path / "policy.yaml"))
     assert main([*arguments, "--out", str(tmp_path / "a"), *policy]) == 0
     assert (
-        "holdout_class=None, held_out_examples=0, float_epochs=1, quantised_epochs=1, "
+        "holdout_class=None, held_out_examples=0, helping_classes=0, float_epochs=1, "
         in capsys.readouterr().out
     )
     saved = torch.load(tmp_path / "a" / "checkpoint.pth.tar", weights_only=True)["state_dict"]

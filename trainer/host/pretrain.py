@@ -91,14 +91,17 @@ def train_epochs(
         yield float(np.mean(losses))
 
 
-def accuracy(network: ChipNetwork, dataset: Dataset, chunk: int = 500) -> float:
-    """Share of images whose largest output is their label's, by torch."""
+def accuracy(
+    network: ChipNetwork, dataset: Dataset, outputs: int | None = None, chunk: int = 500
+) -> float:
+    """Share of images whose largest output, of all or the first ``outputs``, is their label's."""
     network.eval()
     right = 0
     with torch.no_grad():
         for start in range(0, len(dataset), chunk):
-            guess = network(real_images(dataset.images[start : start + chunk])).argmax(dim=1)
-            right += int((guess.numpy() == dataset.labels[start : start + chunk]).sum())
+            scores = network(real_images(dataset.images[start : start + chunk]))[:, :outputs]
+            guess = scores.argmax(dim=1).numpy()
+            right += int((guess == dataset.labels[start : start + chunk]).sum())
     return right / len(dataset)
 
 
@@ -115,17 +118,18 @@ def train_in_two_phases(
     network = plan.build()
     if recipe.filters:
         start_as_filters(first_kernels(network))
+    written = plan.network.output_shape[0] - recipe.helping_classes
     phases = (("float", recipe.float_epochs, recipe.float_rate, 0.25),
               ("quantised", recipe.quantised_epochs, recipe.quantised_rate, 0.0))  # fmt: skip
-    reached = {"float": accuracy(network, test)}
+    reached = {"float": accuracy(network, test, written)}
     for phase, epochs, peak_rate, warm_share in phases:
         if phase == "quantised":
             network.quantise()
-            reached[phase] = accuracy(network, test)
+            reached[phase] = accuracy(network, test, written)
             tell(f"quantised, untrained: test accuracy {reached[phase]:.4f}")
         losses = train_epochs(network, train, recipe, epochs, peak_rate, warm_share)
         for epoch, loss in enumerate(losses, 1):
-            reached[phase] = accuracy(network, test)
+            reached[phase] = accuracy(network, test, written)
             tell(f"{phase} epoch {epoch}/{epochs}: loss {loss:.4f}, test {reached[phase]:.4f}")
     return network.to_integers(), reached
 
@@ -159,8 +163,7 @@ def pretrain(
     directory = Path(out_directory)
     recipe = split_epochs(recipe, policy)
     train, test = training_parts(recipe)
-    shape, classes = train.images.shape[1:], len(train.class_names)
-    plan = read_plan(config_file, policy, shape, classes)
+    plan, written = plans(config_file, policy, recipe, train, test)
     check_that_the_chip_holds(plan)
     directory.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
@@ -175,7 +178,7 @@ def pretrain(
     notes = {"epoch": recipe.float_epochs + recipe.quantised_epochs, "seed": recipe.seed,
              "accuracy": reached["quantised"], "holdout_class": recipe.holdout_class}  # fmt: skip
     with TemporaryDirectory(suffix=".partial", dir=directory) as partial:
-        exact = export(Path(partial), plan, layers, test, notes)
+        exact = export(Path(partial), written, without_helpers(layers, recipe), test, notes)
         result = PretrainResult(layers, reached["float"], reached["quantised"], exact)
         for line in summary(result):
             tell(line)
@@ -197,8 +200,8 @@ def pretrain_each(
 
     What is there already, made by the same recipe from the same data, is kept.
     """
-    train, _ = training_parts(replace(recipe, holdout_class=None))
-    for label in range(len(train.class_names)) if classes is None else classes:
+    _, test = training_parts(replace(recipe, holdout_class=None))
+    for label in range(len(test.class_names)) if classes is None else classes:
         directory = Path(out_directory, str(label))
         one = replace(recipe, holdout_class=label)
         if is_made(directory, config_file, one, policy):
@@ -214,9 +217,32 @@ def is_made(directory: Path, config_file: str | Path, recipe: Recipe, policy: Po
         return False
     recipe = split_epochs(recipe, policy)
     train, test = training_parts(recipe)
-    plan = read_plan(config_file, policy, train.images.shape[1:], len(train.class_names))
+    plan, _ = plans(config_file, policy, recipe, train, test)
     head = heading(plan, recipe, policy, train, test)
     return log.read_text(encoding="utf-8").splitlines()[: len(head)] == list(head)
+
+
+def plans(
+    config_file: str | Path, policy: Policy, recipe: Recipe, train: Dataset, test: Dataset
+) -> tuple[Plan, Plan]:
+    """The network as it is trained, and as it is written: without outputs of helping classes."""
+    trained, written = (
+        read_plan(config_file, policy, train.images.shape[1:], len(part.class_names))
+        for part in (train, test)
+    )
+    more = trained.network.output_shape[0] - written.network.output_shape[0]
+    if more != recipe.helping_classes:
+        name = written.network.layers[-1].name
+        message = f"{name}: leave out_channels out, or helping_classes cannot be dropped"
+        raise InputError(message, file=config_file)
+    return trained, written
+
+
+def without_helpers(layers: tuple[IntegerLayer, ...], recipe: Recipe) -> tuple[IntegerLayer, ...]:
+    """The layers, the last one without the outputs of helping classes."""
+    *others, last = layers
+    outputs = len(last.bias) - recipe.helping_classes
+    return (*others, replace(last, weight=last.weight[:outputs], bias=last.bias[:outputs]))
 
 
 def split_epochs(recipe: Recipe, policy: Policy) -> Recipe:
@@ -264,6 +290,7 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     """The train and test images of every class but the held-out one.
 
     With ``held_out_examples``, the first so many of it are trained with, and all of it is tested.
+    Helping classes are trained with, and not tested.
     """
     if recipe.data is None:
         raise InputError("no data; give --data, for example --data digits or --data npz:mine.npz")
@@ -274,11 +301,18 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     if recipe.holdout_class is not None and recipe.holdout_class not in classes:
         raise InputError(f"held-out class {recipe.holdout_class} is not in 0..{len(classes) - 1}")
     few = recipe.held_out_examples
-    kept = tuple(label for label in classes if few or label != recipe.holdout_class)
-    train, test = (
-        replace(part.of_classes(kept), class_names=part.class_names[: len(classes)])
-        for part in (train, test)
-    )
+    told_apart = range(len(train.class_names))[: len(classes) + recipe.helping_classes]
+    if len(told_apart) < len(classes) + recipe.helping_classes:
+        raise InputError(
+            f"helping_classes {recipe.helping_classes}: {recipe.data} has "
+            f"{len(train.class_names) - len(classes)} after the first {len(classes)}"
+        )
+
+    def shown(part: Dataset, labels: range) -> Dataset:
+        kept = tuple(label for label in labels if few or label != recipe.holdout_class)
+        return replace(part.of_classes(kept), class_names=part.class_names[: len(labels)])
+
+    train, test = shown(train, told_apart), shown(test, classes)
     if few:
         held_out = train.labels == recipe.holdout_class
         train = train.subset(~held_out | (np.cumsum(held_out) <= few))

@@ -24,6 +24,7 @@ LOWEST_OPTIONS = {
     "first_classes": 1,
     "holdout_class": 0,
     "held_out_examples": 0,
+    "helping_classes": 0,
     "float_epochs": 0,
     "quantised_epochs": 0,
     "batch_size": 2,
@@ -48,6 +49,7 @@ class Recipe:
     first_classes: int | None = None  # only so many of the data's classes
     holdout_class: int | None = None
     held_out_examples: int = 0  # so many of the held-out class are shown after all
+    helping_classes: int = 0  # so many after the first: told apart in training, then dropped
     float_epochs: int = 18
     quantised_epochs: int = 6
     batch_size: int = 128
@@ -73,6 +75,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value >= lowest:
                 raise InputError(f"{name} is {value}; {lowest} or more is needed")
+        if self.helping_classes and self.first_classes is None:
+            raise InputError("helping_classes come after first_classes, which is not given")
 
 
 @dataclass(frozen=True)
