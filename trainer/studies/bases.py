@@ -116,14 +116,16 @@ class Bases:
         return None if self.joint is None else self.evaluation(self.joint)
 
     def scratch_evaluations(self) -> dict[int, Evaluation]:
-        """By class, of the networks trained from scratch with few examples of it, if all are there.
+        """By class, of those networks trained from scratch with few examples of it that are there.
 
         They lie in ``scratch/<class>`` beside the others.
         """
         found = {label: each.with_name(SCRATCH) / each.name for label, each in self.folders.items()}
-        if not all((each / "network.yaml").exists() for each in found.values()):
-            return {}
-        return {label: self.evaluation(each) for label, each in found.items()}
+        return {
+            label: self.evaluation(each)
+            for label, each in found.items()
+            if (each / "network.yaml").exists()
+        }
 
     def evaluation(self, folder: Path) -> Evaluation:
         """A network on the whole test part."""

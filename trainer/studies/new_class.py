@@ -147,7 +147,8 @@ def from_scratch(bases: Bases, best: str, seeds) -> list[str]:
                 100 * whole.of(classes))  # fmt: skip
         sums.append((*host, chip.new, chip.old, chip.overall))
         rows.append([f"{label} ({bases.shown.class_names[label]})", *bound_cells(sums[-1])])
-    rows.append(["mean", *bound_cells(np.mean(sums, axis=0))])
+    mean = "mean" if len(sums) == len(bases.folders) else f"mean of these {len(sums)}"
+    rows.append([mean, *bound_cells(np.mean(sums, axis=0))])
     heads = ["class", "host: new %", "old", "all %", "chip: new %", "old", "all %"]
     title = (
         f"## The fair bound: {MOST} examples\n\nThe same network, trained from scratch on the host "
