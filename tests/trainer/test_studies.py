@@ -6,8 +6,10 @@ import shutil
 import pytest
 
 import networks
+from trainer.data.datasets import load_dataset
 from trainer.studies import new_class
 from trainer.studies.__main__ import main
+from trainer.studies.bases import first_of
 
 DIGITS = networks.DIRECTORY / "digits"  # has never seen a nine
 FEW = {name: new_class.STRATEGIES[name] for name in ("prototypes", "new row")}
@@ -47,6 +49,13 @@ def test_a_new_class(bases, monkeypatch):
     assert (out / "new-class-digits.png").stat().st_size > 10_000
     stored = outcomes.read_text()
     assert main(asked) == 0 and outcomes.read_text() == stored  # nothing is run twice
+
+
+def test_some_of_the_classes():
+    digits = load_dataset("digits", "test")
+    few = first_of(digits, 3)
+    assert set(few.labels) == {0, 1, 2} and few.class_names == digits.class_names[:3]
+    assert first_of(digits, None) is digits
 
 
 def test_widths_of_weights(bases):

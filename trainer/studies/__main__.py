@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--bases", type=Path, required=True, help="folder of networks, one a class")
     parser.add_argument("--data", help="default: the name; as max78k evaluate takes it")
     parser.add_argument("--test-data", help="where the test part comes from, if from elsewhere")
+    parser.add_argument(
+        "--first-classes", type=int, help="only so many of the data's (default: all)"
+    )
     parser.add_argument("--classes", type=int, nargs="+", help="default: all that bases has")
     parser.add_argument("--strategy", choices=STRATEGIES, default="whitened", help="the main one")
     parser.add_argument("--seeds", type=int, default=5)
@@ -32,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         data = options.data or options.name
-        bases = Bases.find(options.bases, data, options.test_data or data, options.work)
+        test = options.test_data or data
+        bases = Bases.find(options.bases, data, test, options.work, options.first_classes)
         bases.only(options.classes)
         options.out.mkdir(parents=True, exist_ok=True)
         STUDIES[options.study](options, bases)

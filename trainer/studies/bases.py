@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from max78k_sim.errors import InputError
@@ -48,8 +48,10 @@ class Bases:
         return bases
 
     @staticmethod
-    def find(folder: Path, data: str, test_data: str, work: Path) -> Bases:
-        """All that a folder holds; InputError where there is no network."""
+    def find(
+        folder: Path, data: str, test_data: str, work: Path, first_classes: int | None = None
+    ) -> Bases:
+        """All that a folder holds, with the data's first classes; InputError without a network."""
         found = {
             int(each.name): each
             for each in sorted(folder.glob("[0-9]*"))
@@ -65,7 +67,8 @@ class Bases:
         work.mkdir(parents=True, exist_ok=True)
         bases = Bases(
             found, joint if (joint / "network.yaml").exists() else None,
-            load_dataset(data, "train"), load_dataset(test_data, "test"), work,
+            first_of(load_dataset(data, "train"), first_classes),
+            first_of(load_dataset(test_data, "test"), first_classes), work,
         )  # fmt: skip
         bases._read_outcomes()
         return bases
@@ -131,6 +134,13 @@ class Bases:
         """A network on the whole test part."""
         evaluator = Evaluator(machine_of(*files_of(folder)))
         return evaluator.evaluate([(self.test.images, self.test.labels)])
+
+
+def first_of(data: Dataset, count: int | None) -> Dataset:
+    """The samples of the first classes; None: all."""
+    if count is None:
+        return data
+    return replace(data.of_classes(tuple(range(count))), class_names=data.class_names[:count])
 
 
 def outcome_from(values: dict) -> Outcome:
