@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from max78k_sim.engine import update
+
 from . import optimizers, quantized_update
 from .kernel_store import KernelStore
 from .quantized_update import Grid
@@ -46,23 +48,24 @@ class Parameter:
 
     def step(self, number: int, first: int) -> None:
         """Read the tensor, change it, write what changed; draws from element ``first`` on."""
-        recipe, bits = self.recipe, self.grid.fraction_bits
-        velocity = self.velocity
+        recipe, grid, velocity = self.recipe, self.grid, self.velocity
         if self.second is not None:
-            velocity = optimizers.adam_change(self.velocity, self.second)
-        change = velocity * recipe.rate_mantissa * recipe.factor(number) >> FACTOR_BITS
-        draw = quantized_update.dithers(recipe.seed, number, velocity.size, first)
-        shift = self.shift - bits
+            velocity = optimizers.adam_change(velocity, self.second)
+        how = update.Step(
+            rate=recipe.rate_mantissa * recipe.factor(number),
+            rate_bits=FACTOR_BITS,
+            shift=self.shift - grid.fraction_bits,
+            rounding=recipe.rounding,
+            decay=recipe.decay_shift,
+            bits=grid.fraction_bits,
+            lowest=grid.lowest,
+            highest=grid.highest,
+        )
+        base = quantized_update.base_of(recipe.seed, number)
+        draws = update.Draws(base, first, quantized_update.SHARING, quantized_update.MIX)
 
         def stepped(weights: np.ndarray) -> np.ndarray:
-            total, moved = self.grid.whole(weights, self.fraction), change
-            if recipe.decay_shift:
-                left = shift - recipe.decay_shift
-                moved = change + (total << left if left >= 0 else total >> -left)
-            total = quantized_update.update(total, moved, shift, draw, recipe.rounding)
-            weights, fraction = self.grid.split(total)
-            if self.fraction is not None:
-                self.fraction[:] = fraction
+            update.step(weights, velocity, self.fraction, how, draws)
             return weights
 
         self.store.change(stepped)

@@ -2,6 +2,8 @@
 
 The random numbers are a function of (seed, step, element), so that they depend neither on the
 order of work nor on what was skipped, and a resumed run draws the same ones.
+
+Kernels and biases of the chip are stepped by ``engine/update.py``, the twin of what is here.
 """
 
 from __future__ import annotations
@@ -30,10 +32,14 @@ def mix(value):
     return value
 
 
+def base_of(seed: int, step: int) -> int:
+    """What all draws of a step have in common: 32 bits."""
+    return mix((seed + step * STEP_FACTOR) & WORD)
+
+
 def draws(seed: int, step: int, count: int, first: int = 0) -> np.ndarray:
     """uint64 [count]: 32-bit random numbers of elements ``first`` on, in one step."""
-    base = mix((seed + step * STEP_FACTOR) & WORD)
-    return mix(np.uint64(base) ^ mixed_elements(count, first))
+    return mix(np.uint64(base_of(seed, step)) ^ mixed_elements(count, first))
 
 
 def dithers(seed: int, step: int, count: int, first: int = 0) -> np.ndarray:
@@ -42,7 +48,7 @@ def dithers(seed: int, step: int, count: int, first: int = 0) -> np.ndarray:
     Four elements share a draw, each turned by its own count of bytes: each is uniform, the first
     bytes of all are independent, and a processor needs a fourth of the work.
     """
-    base = np.uint64(mix((seed + step * STEP_FACTOR) & WORD))
+    base = np.uint64(base_of(seed, step))
     groups = np.arange(first // SHARING, (first + count - 1) // SHARING + 1, dtype=np.uint64)
     shared = mix(base ^ groups)[:, None]
     turned = (shared << TURNS | shared >> np.uint64(DRAW_BITS) - TURNS) & np.uint64(WORD)

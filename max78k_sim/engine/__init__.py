@@ -7,6 +7,8 @@ unless ``MAX78K_PATH`` names another; all give the same bits.
 import os
 from functools import cache
 
+from ..errors import InputError
+
 
 @cache
 def paths() -> tuple[str, ...]:
@@ -23,8 +25,6 @@ def paths() -> tuple[str, ...]:
 
 def choose_path(name: str | None = None) -> str:
     """A path by name, or by ``MAX78K_PATH``, or the fastest; InputError where it cannot run."""
-    from ..errors import InputError
-
     wanted = name or os.environ.get("MAX78K_PATH")
     if wanted and wanted not in paths():
         raise InputError(
@@ -38,9 +38,10 @@ def warmup(path: str | None = None) -> list[tuple[str, float]]:
     import time
 
     chosen, done = choose_path(path), []
-    from .native import BACKWARD, FORWARD, loaded
+    from .native import BACKWARD, FORWARD, UPDATE, loaded
 
-    for what, name in (("compute core", FORWARD), ("gradients", BACKWARD)):
+    parts = ("compute core", FORWARD), ("gradients", BACKWARD), ("steps of weights", UPDATE)
+    for what, name in parts:
         start = time.perf_counter()
         loaded(chosen, name)
         done.append((f"{what}, path {chosen}", time.perf_counter() - start))

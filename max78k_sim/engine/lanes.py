@@ -108,6 +108,15 @@ def loop(builder: ir.IRBuilder, count, start=None):
     builder.position_at_end(after)
 
 
+def in_runs(builder: ir.IRBuilder, count, write: Callable[..., None]) -> None:
+    """``write(first number, lanes)`` for all numbers up to ``count``: 16, the last one by one."""
+    whole = builder.lshr(count, I64(LANES.bit_length() - 1))
+    with loop(builder, whole) as run:
+        write(builder.mul(run, I64(LANES)), LANES)
+    with loop(builder, count, start=builder.mul(whole, I64(LANES))) as number:
+        write(number, 1)
+
+
 def variable(builder: ir.IRBuilder, kind: ir.Type, value=None):
     """A place on the stack, made once a call."""
     with builder.goto_entry_block():

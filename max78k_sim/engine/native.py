@@ -23,11 +23,13 @@ from llvmlite import binding
 from .. import arithmetic
 from .path import PATHS
 
-FORWARD, BACKWARD = "driver", "backward"  # modules of which each has a ``module_of(path)``
+# Modules of which each has a ``module_of(path)``
+FORWARD, BACKWARD, UPDATE = "driver", "backward", "update"
 COMMON = ("lanes", "maps", "native", "path", "steps")
 SOURCES = {  # what an object file is made from
     FORWARD: (*COMMON, FORWARD, "pack", "tile"),
     BACKWARD: (*COMMON, BACKWARD, "pairs"),
+    UPDATE: (*COMMON, UPDATE),
 }
 CHECK_BYTES = 32  # of a SHA-256, before the object
 KEPT: list[binding.ExecutionEngine] = []  # or their code would be gone

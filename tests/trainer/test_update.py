@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from max78k_sim.engine import update
 from max78k_sim.errors import InputError
 from tests.strategies import examples
 from trainer import optimizers, quantized_update
@@ -94,6 +95,43 @@ def test_narrow_weights_stay_in_their_range(bits, total, fraction_bits):
     assert lowest <= weights[0] <= highest
     again = grid.whole(weights, fraction)
     assert np.array_equal(grid.split(again)[0], weights)
+
+
+@given(st.data(), st.sampled_from((1, 2, 4, 8)), st.sampled_from((0, 8)), st.integers(0, 30))
+@examples(300)
+def test_the_engine_steps_as_the_definition(data, bits, fraction_bits, decay):
+    shift = data.draw(st.integers(-3, 32), "shift")
+    rounding = data.draw(st.sampled_from(ROUNDINGS), "rounding")
+    rate = data.draw(st.integers(0, 255 * 256), "rate")
+    first, count = data.draw(st.integers(0, 70), "first"), data.draw(st.integers(1, 40), "count")
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed"))
+    grid = Grid(bits, fraction_bits)
+    weights = random.integers(grid.lowest, grid.highest + 1, count, np.int8)
+    velocity = random.integers(-(2**31), 2**31, count)
+    half = 1 << fraction_bits >> 1
+    fraction = random.integers(-half, half + 1, count).astype(np.int16) if fraction_bits else None
+    total, change = grid.whole(weights, fraction), velocity * rate >> 8
+    if decay:
+        change = change + (total << shift - decay if shift >= decay else total >> decay - shift)
+    draw = quantized_update.dithers(5, 9, count, first)
+    wanted = grid.split(quantized_update.update(total, change, shift, draw, rounding))
+
+    how = update.Step(
+        rate=rate, rate_bits=8, shift=shift, rounding=rounding, decay=decay,
+        bits=fraction_bits, lowest=grid.lowest, highest=grid.highest,
+    )  # fmt: skip
+    base = quantized_update.base_of(5, 9)
+    draws = update.Draws(base, first, quantized_update.SHARING, quantized_update.MIX)
+    update.step(weights, velocity, fraction, how, draws)
+    assert np.array_equal(weights, wanted[0])
+    assert np.array_equal(wanted[1], 0 * wanted[1] if fraction is None else fraction)
+
+
+def test_the_engine_steps_arrays_of_the_right_kind_alone():
+    how = update.Step(1, 8, 4, "nearest", 0, 0, -128, 127)
+    draws = update.Draws(0, 0, quantized_update.SHARING, quantized_update.MIX)
+    with pytest.raises(TypeError, match="velocity is int32, it has to be int64, in one run"):
+        update.step(np.zeros(4, np.int8), np.zeros(4, np.int32), None, how, draws)
 
 
 def test_a_change_of_nothing_changes_nothing():
