@@ -136,7 +136,10 @@ class Batch:
         return old
 
     def _fits(self, routine: Routine, signed: bool) -> bool:
-        """Whether no data can carry an accumulator out of its bits."""
+        """Whether no data can carry an accumulator out of its bits; for most, no weights either."""
+        products = routine.kernel_place[0][0].size + len(routine.quadrants)  # a bias is one of them
+        if products * ACTIVATION_MIN**2 < routine.sum_limit:
+            return True
         kernels = routine.kernels(self.machine.memory)
         bias = routine.bias(self.machine.memory).astype(np.int64)
         known = self._reach.get(routine)

@@ -55,9 +55,7 @@ class Kernels:
             kernels = routine.kernels(memory)
             assert data is not None
             if kernels is not self._decoded[number]:
-                strides = data.outer.row, data.outer.column
-                largest = ANY_BYTE if data.zero else ACTIVATION_MAX
-                self._packs[number] = pack.pack(kernels, *strides, largest, data.zero, self.path)
+                self._packs[number] = self._packed(kernels, data, self._packs[number])
                 self._decoded[number], changed = kernels, True
             packed = self._packs[number]
             assert packed is not None
@@ -66,6 +64,13 @@ class Kernels:
             self.bias[first : first + routine.outputs] = values
         if changed:
             self._join()
+
+    def _packed(self, kernels: np.ndarray, data: Map, old: pack.Pack | None) -> pack.Pack:
+        """In the order that they had before, if they can be: finding one takes long."""
+        largest = ANY_BYTE if data.zero else ACTIVATION_MAX
+        how = largest, data.zero, self.path
+        found = old and pack.packed_alike(old, kernels, *how)
+        return found or pack.pack(kernels, data.outer.row, data.outer.column, *how)
 
     @property
     def places(self) -> list[tuple[str, int]]:

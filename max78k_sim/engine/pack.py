@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,17 +15,24 @@ TRIED = 4  # of the weakest words, for each strong one
 LARGEST_PAIR, SMALLEST_PAIR = 32767, 32768  # magnitude of a sum in 16 bits
 
 
+NOWHERE = -1  # the place of a weight that there is not: that of a zero behind all others
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One layer's kernels for one path, and for maps with these strides.
 
     ``blocks`` int64 [block, BLOCK_FIELDS]; ``taps`` int32: byte offsets from a pixel; ``weights``
-    int8; ``sums`` int32 [output]: what a map that stores x + zero adds, to be taken from the bias.
+    int8; ``places``: of these among the kernels, or NOWHERE; ``absent``: places of kernels that
+    are left out, as zeros; ``sums`` int32 [output]: what a map that stores x + zero adds, to be
+    taken from the bias.
     """
 
     blocks: np.ndarray
     taps: np.ndarray
     weights: np.ndarray
+    places: np.ndarray
+    absent: np.ndarray
     sums: np.ndarray
 
 
@@ -34,66 +41,109 @@ def pack(kernels: np.ndarray, row: int, column: int, largest: int, zero: int, pa
 
     ``row`` and ``column``: bytes between rows and pixels of the map; ``largest``: byte in it.
     """
-    offsets, words = words_of(kernels, row, column)
-    blocks, taps, weights, place, tap = [], [], [], 0, 0
-    for first in range(0, words.shape[2], BLOCK):
-        part = words[:, :, first : first + BLOCK]
-        used = part.any(axis=(1, 2))
-        where, groups = grouped(offsets[used], part[used], largest, path)
+    offsets, laid = words_of(kernels.shape, row, column)
+    flat = with_zero(kernels)
+    blocks, taps, found, place, tap = [], [], [], 0, 0
+    for first in range(0, laid.shape[2], BLOCK):
+        part = laid[:, :, first : first + BLOCK]
+        used = flat[part].any(axis=(1, 2))
+        where, words = grouped(offsets[used], part[used], flat, largest, path)
         vectors = part.shape[2] // LANES
         blocks.append((vectors, tap, len(where) // path.group, place, first))
         taps.append(where)
-        weights.append(
-            groups.reshape(len(where), WORD, vectors, LANES).transpose(0, 2, 3, 1).reshape(-1)
-        )
-        place += weights[-1].size
+        words = words.reshape(len(where), WORD, vectors, LANES)
+        found.append(words.transpose(0, 2, 3, 1).reshape(-1))
+        place += words.size
         tap += len(where)
-    sums = zero * kernels.astype(np.int32).sum(axis=(1, 2, 3), dtype=np.int32)
+    places = np.concatenate(found)
+    absent = np.ones(len(flat), bool)
+    absent[places] = False
     return Pack(
         np.array(blocks, np.int64),
         np.concatenate(taps).astype(np.int32),
-        np.ascontiguousarray(np.concatenate(weights)),
-        np.pad(sums, (0, words.shape[2] - len(sums))),
+        flat[places],
+        places,
+        np.flatnonzero(absent[:NOWHERE]),
+        sums_of(kernels, zero, laid.shape[2]),
     )
 
 
-def words_of(kernels: np.ndarray, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
-    """int64 [word]: offsets; int8 [word, byte, output]: weights, whole vectors of outputs.
+def packed_alike(old: Pack, kernels: np.ndarray, largest: int, zero: int, path: Path):
+    """Other kernels of the same shape in the order of the ``old``; None where that does not do."""
+    flat = with_zero(kernels)
+    weights = flat[old.places]
+    fits = not path.pair_limit or fit(weights, old.blocks, largest)
+    if not fits or flat[old.absent].any():
+        return None
+    return replace(old, weights=weights, sums=sums_of(kernels, zero, len(old.sums)))
+
+
+def with_zero(kernels: np.ndarray) -> np.ndarray:
+    """int8 [weight + 1]: all of them, and the zero at NOWHERE."""
+    return np.append(kernels.reshape(-1), np.int8(0))
+
+
+def sums_of(kernels: np.ndarray, zero: int, lanes: int) -> np.ndarray:
+    """int32 [lanes]: zero times the sum of each output's weights."""
+    sums = np.zeros(lanes, np.int32)
+    if zero:
+        sums[: len(kernels)] = zero * kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.int32)
+    return sums
+
+
+def fit(weights: np.ndarray, blocks: np.ndarray, largest: int) -> bool:
+    """Whether no data can carry a pair, added over two words of a Pack, out of 16 bits."""
+    signs = (np.maximum(weights, 0), LARGEST_PAIR), (-np.minimum(weights, 0), SMALLEST_PAIR)
+    for values, limit in signs:
+        pairs = values.view(np.int16)  # of bytes, 0 to 128
+        pairs = (pairs & 255) + (pairs.view(np.uint16) >> 8).view(np.int16)
+        for vectors, _, groups, first, _ in blocks.tolist():
+            size = vectors * LANES * 2
+            two = pairs[first // 2 : first // 2 + 2 * groups * size].reshape(groups, 2, size)
+            if int((two[:, 0] + two[:, 1]).max(initial=0)) * largest > limit:
+                return False
+    return True
+
+
+def words_of(shape: tuple[int, ...], row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [word]: offsets; [word, byte, output]: places of weights, whole vectors of outputs.
 
     The taps of a kernel's row are one run of bytes in a map, cut into words.
     """
-    outputs, rows, columns, channels = kernels.shape
+    outputs, rows, columns, channels = shape
     run = (columns - 1) * column + channels
     words = -(-run // WORD)
     lanes = -(-outputs // LANES) * LANES
-    laid = np.zeros((rows, words * WORD, lanes), np.int8)
+    laid = np.full((rows, words * WORD, lanes), NOWHERE, np.int64)
     place = (np.arange(columns)[:, None] * column + np.arange(channels)).reshape(-1)
-    laid[:, place, :outputs] = kernels.transpose(1, 2, 3, 0).reshape(rows, -1, outputs)
+    numbers = np.arange(outputs * rows * columns * channels).reshape(shape)
+    laid[:, place, :outputs] = numbers.transpose(1, 2, 3, 0).reshape(rows, -1, outputs)
     offsets = np.arange(rows)[:, None] * row + WORD * np.arange(words)
     return offsets.reshape(-1), laid.reshape(rows * words, WORD, lanes)
 
 
-def grouped(offsets, words, largest: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def grouped(offsets, places, flat, largest: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The same words, in groups of ``path.group`` that no data can carry out of 16 bits.
 
     Where neighbours do not fit together, others are tried; what fits with nothing stands beside
     zeros; and a word that does not fit by itself becomes two, of even and of odd channels.
+    ``places``: [word, byte, output], of weights in ``flat``, the last of which is 0.
     """
-    if not path.pair_limit or not len(words):
-        return offsets, words
-    strength = pair_strength(words, largest)
+    if not path.pair_limit or not len(places):
+        return offsets, places
+    strength = pair_strength(flat[places], largest)
     alone = strength.max(axis=(1, 2, 3), initial=0) > 1
     if alone.any():
-        odd = words[alone].copy()
-        odd[:, 0::2] = 0
-        even = words.copy()
-        even[np.ix_(alone, (1, 3))] = 0
-        words, offsets = np.concatenate([even, odd]), np.concatenate([offsets, offsets[alone]])
-        strength = pair_strength(words, largest)
+        odd = places[alone].copy()
+        odd[:, 0::2] = NOWHERE
+        even = places.copy()
+        even[np.ix_(alone, (1, 3))] = NOWHERE
+        places, offsets = np.concatenate([even, odd]), np.concatenate([offsets, offsets[alone]])
+        strength = pair_strength(flat[places], largest)
     order = partners(strength)
-    words = np.concatenate([words, np.zeros_like(words[:1])])  # -1: zeros
+    places = np.concatenate([places, np.full_like(places[:1], NOWHERE)])  # -1: zeros
     offsets = np.append(offsets, 0)
-    return offsets[order], words[order]
+    return offsets[order], places[order]
 
 
 def pair_strength(words: np.ndarray, largest: int) -> np.ndarray:

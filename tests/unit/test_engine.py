@@ -98,7 +98,10 @@ def test_groups_never_leave_16_bits(data):
     words = random.integers(-bound, bound, (count, WORD, outputs)).astype(np.int8)
     largest = data.draw(st.sampled_from([127, 255]))
     offsets = 4 * np.arange(count)
-    where, groups = pack.grouped(offsets, words, largest, TABLE["avx2"])
+    flat = np.append(words.reshape(-1), np.int8(0))
+    places = np.arange(words.size).reshape(words.shape)
+    where, places = pack.grouped(offsets, places, flat, largest, TABLE["avx2"])
+    groups = flat[places]
     for offset, word in zip(offsets, words, strict=True):
         np.testing.assert_array_equal(groups[where == offset].sum(axis=0)[:, :] * (offset > 0),
                                       word * (offset > 0))  # fmt: skip
@@ -110,9 +113,39 @@ def test_groups_never_leave_16_bits(data):
     assert (np.minimum(pairs, 0) * largest).sum(axis=(1, 3)).min() >= -32768
 
 
+@given(st.data(), st.sampled_from([127, 255]))
+def test_other_kernels_are_packed_alike_where_they_can_be(data, largest):
+    """Every weight is there once, and no pair is carried too far; else there is no such pack."""
+    random = np.random.default_rng(data.draw(st.integers(0, 1 << 30)))
+    bounds = st.sampled_from([1, 40, 64, 90, 128])
+    shape = data.draw(st.sampled_from([(70, 1, 3, 5), (16, 3, 3, 2), (3, 1, 1, 9)]))
+    kernels, others = (random.integers(-bound, bound, shape).astype(np.int8)
+                       for bound in (data.draw(bounds), data.draw(bounds)))  # fmt: skip
+    kernels[:, :, :, 1] *= data.draw(st.integers(0, 1))
+    how = largest, SIGNED, TABLE["avx2"]
+    old = pack.pack(kernels, 64, 16, *how)
+    found = pack.packed_alike(old, others, *how)
+    weights = np.append(others, 0)[old.places]
+    beyond = False
+    for vectors, _, groups, first, _ in old.blocks.tolist():
+        size = vectors * 64
+        pairs = weights[first : first + 2 * groups * size].reshape(groups, 2, size // 2, 2)
+        pairs = pairs.astype(np.int64) * largest
+        beyond |= np.maximum(pairs, 0).sum(axis=(1, 3)).max(initial=0) > 32767
+        beyond |= np.minimum(pairs, 0).sum(axis=(1, 3)).min(initial=0) < -32768
+    left_out = np.setdiff1d(np.arange(others.size), old.places)
+    assert (found is None) == bool(beyond or others.reshape(-1)[left_out].any())
+    if found is not None:
+        np.testing.assert_array_equal(found.weights, weights)
+        sums = SIGNED * others.astype(np.int64).sum(axis=(1, 2, 3))
+        np.testing.assert_array_equal(found.sums[: len(sums)], sums)
+        assert pack.packed_alike(old, kernels, *how) is not None
+
+
 def test_a_word_is_laid_where_the_pixel_has_its_bytes():
     kernels = np.arange(1, 19, dtype=np.int8).reshape(1, 2, 3, 3)
-    offsets, words = pack.words_of(kernels, row=40, column=3)
+    offsets, places = pack.words_of(kernels.shape, row=40, column=3)
+    words = np.append(kernels, 0)[places]
     assert offsets.tolist() == [0, 4, 8, 40, 44, 48]
     assert words[:, :, 0].reshape(2, -1)[:, :9].tolist() == [[*range(1, 10)], [*range(10, 19)]]
     assert not words[:, :, 0].reshape(2, -1)[:, 9:].any() and not words[:, :, 1:].any()
