@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from max78k_sim.engine import mantissas
+from max78k_sim.engine.mantissas import EVERYWHERE, Passing
+
 SUM_BITS = 31  # of an int32, without its sign
 MANTISSA_BITS = 15  # of an int16, without its sign
 
@@ -64,15 +67,14 @@ def mantissa_bits(count: int, weight_bits: int = 8) -> int:
     return min(MANTISSA_BITS, SUM_BITS - (weight_bits - 1) - (count - 1).bit_length())
 
 
-def normalised(sums: Block, bits: int) -> Block:
+def normalised(sums: Block, bits: int, passing: Passing = EVERYWHERE) -> Block:
     """Sums (int32) as mantissas of at most ``bits`` bits: int16, rounded half up, saturated.
 
-    Sums that fit stay as they are: a sample's values are never shifted to the left.
+    Sums that fit stay as they are: a sample's values are never shifted to the left.  What does not
+    pass counts as 0.
     """
-    shift = np.maximum(bit_lengths(sums.values) - bits, 0)
-    limit = (1 << bits) - 1
-    values = np.clip(shifted(sums.values, shift), -limit, limit)
-    return Block(values.astype(np.int16), sums.exponent + shift)
+    values, shift = mantissas.normalised(sums.values, bits, passing)
+    return Block(values, sums.exponent + shift)
 
 
 def merged(parts: list[Block]) -> Block:

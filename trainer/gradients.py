@@ -14,6 +14,7 @@ import numpy as np
 from max78k_sim.arithmetic import ACTIVATION_MAX, ACTIVATION_MIN, FRACTION_BITS
 from max78k_sim.engine import gradients as products
 from max78k_sim.engine.backward import BIAS_INPUT
+from max78k_sim.engine.mantissas import EVERYWHERE, Passing
 from max78k_sim.errors import InputError
 from max78k_sim.layer import Layer
 
@@ -144,29 +145,25 @@ def error_bits(layer: Layer) -> int:
     return min(to_weights, to_data)
 
 
-def unmasked(layer: Layer, output: np.ndarray, sums: np.ndarray | None) -> np.ndarray | None:
-    """Which outputs let the error pass: bool, or None for all; -1 where it turns its sign.
+def passing_of(layer: Layer, output: np.ndarray) -> Passing:
+    """Which outputs let the error pass.
 
-    An output at the end of its range was clipped, or may have been: nothing passes.  ``sums``: the
-    accumulators, needed for ``abs`` alone, whose output has lost the sign.
+    An output at the end of its range was clipped, or may have been: nothing passes.
     """
     if layer.output_bits == 32:
-        return None
-    if layer.activation is None:
-        return (output > ACTIVATION_MIN) & (output < ACTIVATION_MAX)
-    passes = (output > 0) & (output < ACTIVATION_MAX)
-    if layer.activation == "abs":
-        assert sums is not None
-        return passes * np.where(sums < 0, np.int8(-1), np.int8(1))
-    return passes
+        return EVERYWHERE
+    return Passing(output, 0 if layer.activation else ACTIVATION_MIN, ACTIVATION_MAX)
 
 
 def error_of_sums(layer: Layer, error: Block, output: np.ndarray, sums) -> Block:
-    """From the error of an output to that of its accumulators, int16."""
-    passes = unmasked(layer, output, sums)
-    values = error.values if passes is None else error.values * passes
-    masked = Block(np.ascontiguousarray(values), error.exponent)
-    return normalised(masked, error_bits(layer))
+    """From the error of an output to that of its accumulators, int16.
+
+    ``sums``: these, needed for ``abs`` alone, whose output has lost the sign.
+    """
+    if layer.activation == "abs":
+        assert sums is not None
+        error = Block(error.values * np.where(sums < 0, -1, 1), error.exponent)
+    return normalised(error, error_bits(layer), passing_of(layer, output))
 
 
 def error_of_data(layer: Layer, error: Block, kernel: np.ndarray, shape) -> Block:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from max78k_sim import arithmetic
+from max78k_sim.engine import mantissas
 from max78k_sim.errors import InputError
 from max78k_sim.layer import Layer
 
-from .blocks import MANTISSA_BITS, Block, normalised, shifted
+from .blocks import MANTISSA_BITS, Block, normalised
 
 SHARE_BITS = 15  # 1 / count of a window counts 2**-15
 
@@ -60,17 +61,10 @@ def spread_error(error: Block, data: np.ndarray, layer: Layer) -> Block:
         return error
     if layer.pool_average and count > 1:
         return average_error(error, data, layer, count)
-    spread = np.zeros(data.shape, np.int32)
     down, across = strides(layer)
     overlap = -(-layer.pool[0] // down) * -(-layer.pool[1] // across)  # windows over a pixel
-    shift = np.full(len(data), (overlap - 1).bit_length())
-    values = shifted(error.values, shift)
-    open_windows = np.ones(values.shape, bool)
-    largest = pool(data, layer, False)
-    for source, target in zip(views(data, layer), views(spread, layer), strict=True):
-        winner = open_windows & (source == largest)
-        target += np.where(winner, values, 0)
-        open_windows &= ~winner
+    shift = (overlap - 1).bit_length()
+    spread = mantissas.spread(error.values, data, layer.pool, (down, across), shift)
     return Block(spread, error.exponent + shift)
 
 

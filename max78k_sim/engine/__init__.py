@@ -38,10 +38,15 @@ def warmup(path: str | None = None) -> list[tuple[str, float]]:
     import time
 
     chosen, done = choose_path(path), []
-    from .native import BACKWARD, FORWARD, UPDATE, loaded
+    from .native import BACKWARD, ERRORS, FORWARD, UPDATE, loaded
 
-    parts = ("compute core", FORWARD), ("gradients", BACKWARD), ("steps of weights", UPDATE)
-    for what, name in parts:
+    parts = {
+        "compute core": FORWARD,
+        "gradients": BACKWARD,
+        "errors": ERRORS,
+        "steps of weights": UPDATE,
+    }
+    for what, name in parts.items():
         start = time.perf_counter()
         loaded(chosen, name)
         done.append((f"{what}, path {chosen}", time.perf_counter() - start))

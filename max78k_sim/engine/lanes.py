@@ -17,6 +17,7 @@ from .steps import LANES, NUMBER
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 SUMS = ir.VectorType(I32, LANES)
 SMALL = ir.VectorType(I8, LANES)
+WIDTHS = (LANES, 4, 1)  # numbers that are handled at once: as many as there are left
 # How sums become bytes: clipped to +-bound (what is beyond saturates anyway), shifted to the left,
 # ``half`` added, shifted to the right, clipped from ``least`` to the largest byte, made absolute,
 # and flipped.
@@ -109,12 +110,13 @@ def loop(builder: ir.IRBuilder, count, start=None):
 
 
 def in_runs(builder: ir.IRBuilder, count, write: Callable[..., None]) -> None:
-    """``write(first number, lanes)`` for all numbers up to ``count``: 16, the last one by one."""
-    whole = builder.lshr(count, I64(LANES.bit_length() - 1))
-    with loop(builder, whole) as run:
-        write(builder.mul(run, I64(LANES)), LANES)
-    with loop(builder, count, start=builder.mul(whole, I64(LANES))) as number:
-        write(number, 1)
+    """``write(first number, lanes)`` for all numbers up to ``count``, by WIDTHS of them."""
+    done = I64(0)
+    for lanes in WIDTHS:
+        runs = builder.udiv(builder.sub(count, done), I64(lanes))
+        with loop(builder, runs) as run:
+            write(at(builder, done, run, lanes), lanes)
+        done = at(builder, done, runs, lanes)
 
 
 def variable(builder: ir.IRBuilder, kind: ir.Type, value=None):

@@ -24,11 +24,12 @@ from .. import arithmetic
 from .path import PATHS
 
 # Modules of which each has a ``module_of(path)``
-FORWARD, BACKWARD, UPDATE = "driver", "backward", "update"
+FORWARD, BACKWARD, ERRORS, UPDATE = "driver", "backward", "mantissas", "update"
 COMMON = ("lanes", "maps", "native", "path", "steps")
 SOURCES = {  # what an object file is made from
     FORWARD: (*COMMON, FORWARD, "pack", "tile"),
     BACKWARD: (*COMMON, BACKWARD, "pairs"),
+    ERRORS: (*COMMON, ERRORS),
     UPDATE: (*COMMON, UPDATE),
 }
 CHECK_BYTES = 32  # of a SHA-256, before the object
