@@ -51,6 +51,28 @@ def test_a_new_class(bases, monkeypatch):
     assert main(asked) == 0 and outcomes.read_text() == stored  # nothing is run twice
 
 
+def test_a_class_in_the_place_of_another(bases):
+    assert main(["replace", "digits", *options(bases)]) == 0
+    page = (bases.parent / "out" / "replace-digits.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    found = {(row[0][2:], row[1]): [float(cell) for cell in row[2:5]] for row in rows}
+    assert len(found) == 6 and "36 unseen samples" in page
+    for task in ("added", "replaced"):
+        assert found[task, "main strategy: new row"][0] > 60
+        assert found[task, "last layer, no replay"][2] < found[task, "main strategy: new row"][2]
+
+
+def test_noise(bases):
+    assert main(["noise", "digits", *options(bases)]) == 0
+    page = (bases.parent / "out" / "noise-digits.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line[2:3].isdigit()]
+    assert len(rows) == 12 and len({row[4] for row in rows}) == 1
+    before = [float(row[2]) for row in rows[::4]]
+    assert before == sorted(before, reverse=True)
+    shutil.rmtree(bases / "joint")
+    assert main(["noise", "digits", *options(bases)]) == 2
+
+
 def test_some_of_the_classes():
     digits = load_dataset("digits", "test")
     few = first_of(digits, 3)

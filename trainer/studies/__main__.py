@@ -9,10 +9,16 @@ from pathlib import Path
 from max78k_sim.errors import Max78kError
 
 from ..learning.strategies import STRATEGIES
-from . import ablation, bits, new_class
+from . import ablation, bits, new_class, noise, replace
 from .bases import Bases
 
-STUDIES = {"new-class": new_class.study, "rounding": ablation.study, "bits": bits.study}
+STUDIES = {
+    "new-class": new_class.study,
+    "replace": replace.study,
+    "rounding": ablation.study,
+    "bits": bits.study,
+    "noise": noise.study,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
