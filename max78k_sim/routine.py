@@ -222,7 +222,7 @@ class Routine:
             words = words[processors, entries]
             if not np.array_equal(words, self._kernel_words):
                 index, bit = self.kernel_place
-                stored = memory.arrays["kernel"].reshape(-1).view(np.uint8)[index]
+                stored = memory.arrays["kernel"].reshape(-1).view(np.uint8).take(index)
                 bits = self.config.weight_bits
                 self._kernels = (
                     stored.view(np.int8) if bits == 8 else packing.extract_bits(stored, bit, bits)

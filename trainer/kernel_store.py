@@ -63,14 +63,12 @@ class KernelStore:
         A kernel word takes four 32-bit writes, the last of which (of zero) commits it.
         """
         content = self._content()
-        values = new(self._unpack(content))
-        after = self._pack(content.copy(), values)
-        rows = (content != after).reshape(-1, self.slot).any(axis=1)
-        changed = np.flatnonzero(np.repeat(rows, self.slot))
-        self.port.write_cells(self._cells, changed, after[changed])
-        written = int(rows.sum())
-        self.slots_written += written
-        return written
+        old = self._unpack(content)
+        changed = self._pack(content, old, new(old.copy()))
+        words = (changed[:, None] * self.slot + np.arange(self.slot)).reshape(-1)
+        self.port.write_cells(self._cells, words, content[words])
+        self.slots_written += len(changed)
+        return len(changed)
 
     def write_changed(self, values: np.ndarray) -> int:
         """Write the slots whose contents change; returns how many."""
@@ -83,13 +81,20 @@ class KernelStore:
     def _unpack(self, content: np.ndarray) -> np.ndarray:
         """The tensor of the slots' contents."""
         if self._bytes is not None:
-            return content.view(np.int8)[self._bytes]
+            return content.view(np.int8).take(self._bytes)
         return self.placement.unpack(content[self._places])
 
-    def _pack(self, content: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """The inverse, in place: what else lies in the slots stays."""
+    def _pack(self, content: np.ndarray, old: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The inverse, in place: what else lies in the slots stays.  int64: slots that changed."""
+        changed = np.zeros(self.slots, bool)
         if self._bytes is not None:
-            content.view(np.int8)[self._bytes] = values
+            elements = np.flatnonzero(values != old)
+            places = self._bytes.take(elements)
+            content.view(np.int8)[places] = values.take(elements)
+            changed[places // (WORD * self.slot)] = True
         else:
-            content[self._places] = self.placement.pack(content[self._places], values)
-        return content
+            packed = self.placement.pack(content[self._places], values)
+            words = self._places[packed != content[self._places]]
+            content[self._places] = packed
+            changed[words // self.slot] = True
+        return np.flatnonzero(changed)

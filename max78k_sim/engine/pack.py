@@ -71,7 +71,7 @@ def pack(kernels: np.ndarray, row: int, column: int, largest: int, zero: int, pa
 def packed_alike(old: Pack, kernels: np.ndarray, largest: int, zero: int, path: Path):
     """Other kernels of the same shape in the order of the ``old``; None where that does not do."""
     flat = with_zero(kernels)
-    weights = flat[old.places]
+    weights = flat.take(old.places)
     fits = not path.pair_limit or fit(weights, old.blocks, largest)
     if not fits or flat[old.absent].any():
         return None
@@ -93,8 +93,9 @@ def sums_of(kernels: np.ndarray, zero: int, lanes: int) -> np.ndarray:
 
 def fit(weights: np.ndarray, blocks: np.ndarray, largest: int) -> bool:
     """Whether no data can carry a pair, added over two words of a Pack, out of 16 bits."""
-    signs = (np.maximum(weights, 0), LARGEST_PAIR), (-np.minimum(weights, 0), SMALLEST_PAIR)
-    for values, limit in signs:
+    zeros = np.zeros_like(weights)  # with one zero, NumPy takes ten times as long
+    above, below = np.maximum(weights, zeros), -np.minimum(weights, zeros)
+    for values, limit in ((above, LARGEST_PAIR), (below, SMALLEST_PAIR)):
         pairs = values.view(np.int16)  # of bytes, 0 to 128
         pairs = (pairs & 255) + (pairs.view(np.uint16) >> 8).view(np.int16)
         for vectors, _, groups, first, _ in blocks.tolist():
