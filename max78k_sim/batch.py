@@ -49,7 +49,10 @@ class Batch:
         return self.run_layers(samples, [last])[last]
 
     def run_layers(self, samples: np.ndarray, layers: Iterable[int | str]) -> dict[str, np.ndarray]:
-        """Outputs of some layers, by name: int8 or int32 [sample, channel, row, column]."""
+        """Outputs of some layers, by name: int8 or int32 [sample, channel, row, column].
+
+        In memory, the channels of a pixel lie side by side.
+        """
         values = check_images(samples, self.network.input_shape)
         chosen = {self.network.layer(layer).index: self.network.layer(layer) for layer in layers}
         wanted = tuple(sorted(chosen))
@@ -108,7 +111,10 @@ class Batch:
                 list(pool.map(work, shares))
         whole = results.reshape(count, compiled.size)
         return [
-            np.ascontiguousarray(whole[:, first : first + int(np.prod(shape))]).view(kind)
+            np.ascontiguousarray(whole[:, first : first + int(np.prod(shape))])
+            .view(kind)
+            .reshape(count, *shape[:3])
+            .transpose(0, 3, 1, 2)
             for first, shape, kind in compiled.places
         ]
 

@@ -17,7 +17,7 @@ from .routine import Routine
 
 
 class Place(NamedTuple):
-    """An output among a sample's results: its first byte, shape [channel, row, column], type."""
+    """An output among a sample's results: its first byte, [row, column, channel, byte], type."""
 
     first: int
     shape: tuple[int, ...]
@@ -89,10 +89,12 @@ class Linker:
         places: list[Place] = []
         size = 0
         for number in wanted:
-            names = self.links.results[number]
+            names = self.links.results[number].transpose(1, 2, 0, 3)
             kind = np.int32 if names.shape[-1] == steps.SUM_BYTES else np.int8
             inside, flip = self._places(names)
-            self.assembly.write(np.arange(size, size + names.size), inside, flip)
+            outside = np.arange(size, size + names.size)
+            runs = names.shape[0] * names.shape[1], -1
+            self.assembly.write(outside.reshape(runs), inside.reshape(runs), flip)
             places.append(Place(size, names.shape, kind))
             size += names.size
         whole = Steps.of(self.assembly, self.kernels, self.routines[0].sum_limit)

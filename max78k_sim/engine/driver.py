@@ -86,10 +86,20 @@ def gathered(builder, job, step, base, outside) -> None:
 
 
 def written(builder, job, step, base, outside) -> None:
-    """Bytes of the arena to places outside."""
+    """Runs of bytes of the arena to places outside."""
     index = at(builder, job.tables, step.table, SUM_BYTES)
-    inside = at(builder, index, step.count, SUM_BYTES)
-    maps.transfer(builder, base, outside, index, inside, step.count, step.flip)
+    count, size, flip = step.count, step.channels, step.flip
+    inside = at(builder, index, count, SUM_BYTES)
+    with builder.if_else(builder.icmp_signed("==", size, I64(1))) as (bytes_alone, runs):
+        with bytes_alone:
+            maps.transfer(builder, base, outside, index, inside, count, flip)
+        with runs, loop(builder, count) as n:
+            places = [at(builder, table, n, SUM_BYTES) for table in (inside, index)]
+            source, target = (
+                builder.add(start, builder.sext(load_at(builder, place, I32), I64))
+                for start, place in zip((base, outside), places, strict=True)
+            )
+            maps.move(builder, source, target, size, flip)
 
 
 def copied(builder, job, step, base) -> None:

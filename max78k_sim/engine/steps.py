@@ -172,9 +172,13 @@ class Assembly:
         self.add(operation, target, rows=rows, count=count, table=self.table(index), flip=flip)
 
     def write(self, outside: np.ndarray, inside: np.ndarray, flip: int = 0) -> None:
-        """Bytes of the arena at ``inside`` go outside, to ``outside``."""
-        table = self.table(np.concatenate([outside.reshape(-1), inside.reshape(-1)]))
-        self.add(WRITE, table=table, count=inside.size, flip=flip)
+        """Bytes of the arena at ``inside`` go outside, to ``outside``: [..., byte] both."""
+        size = inside.shape[-1]
+        if any((np.diff(places.reshape(-1, size)) != 1).any() for places in (outside, inside)):
+            size = 1  # not runs of neighbours, but byte by byte
+        starts = [places.reshape(-1, size)[:, 0] for places in (outside, inside)]
+        table = self.table(np.concatenate(starts))
+        self.add(WRITE, table=table, count=inside.size // size, channels=size, flip=flip)
 
     def copy(self, source: View, target: View, flip: int = 0) -> None:
         """target = source ^ flip."""
