@@ -136,10 +136,25 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
 
     builder.position_at_end(loop)
     group = builder.phi(I64)
-    group.add_incoming(I64(0), entry)
     sums = [builder.phi(SUMS) for _ in cells]
-    for total, (_, vector) in zip(sums, cells, strict=True):
-        total.add_incoming(bias[vector], entry)
+    results = add_group(builder, names, group, sources, sums, path)
+    following = builder.add(group, I64(1))
+    group.add_incoming(I64(0), entry)
+    group.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, names["groups"]), loop, end)
+
+    builder.position_at_end(end)
+    finals = [builder.phi(SUMS) for _ in cells]
+    for (_, vector), total, final, result in zip(cells, sums, finals, results, strict=True):
+        for value in (total, final):
+            value.add_incoming(bias[vector], entry)
+            value.add_incoming(result, loop)
+    store_tile(builder, names, cells, finals)
+
+
+def add_group(builder, names, group, sources, sums, path: Path) -> list:
+    """The sums of every pixel (at ``sources``) and vector, with a group of words multiplied."""
+    vectors = len(sums) // len(sources)
     first_tap = builder.mul(group, I64(path.group))
     offsets = [
         load(builder, builder.gep(names["taps"], [builder.add(first_tap, I64(n))]), 4)
@@ -156,28 +171,15 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
         for vector in range(vectors)
     ]
     results = []
-    for pixel in range(pixels):
-        places = [builder.add(sources[pixel], offset) for offset in offsets]
+    for pixel, source in enumerate(sources):
+        places = [builder.add(source, offset) for offset in offsets]
         words = [splat(builder, load_at(builder, place, I32), SUMS) for place in places]
         words = [builder.bitcast(word, BYTES) for word in words]
         results += [
             MULTIPLY_ADD[path.name](builder, sums[pixel * vectors + vector], words, weights[vector])
             for vector in range(vectors)
         ]
-    following = builder.add(group, I64(1))
-    group.add_incoming(following, loop)
-    for total, result in zip(sums, results, strict=True):
-        total.add_incoming(result, loop)
-    builder.cbranch(builder.icmp_signed("<", following, names["groups"]), loop, end)
-
-    builder.position_at_end(end)
-    finals = []
-    for (_, vector), result in zip(cells, results, strict=True):
-        final = builder.phi(SUMS)
-        final.add_incoming(bias[vector], entry)
-        final.add_incoming(result, loop)
-        finals.append(final)
-    store_tile(builder, names, cells, finals)
+    return results
 
 
 def store_tile(builder, names, cells, finals) -> None:
