@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from .register_header import registers_header
 from .text import DIRECTORY, fill, identifier, number_lines, prefixes
 from .train_check import TrainingCheck, check_header
 from .train_tables import TrainingStep
-from .train_text import TRAIN_SOURCES, train_files
+from .train_text import ALL_FILES, LINEAR_FILES, TRAIN_FILES, train_files
 
+EMPTY: frozenset[str] = frozenset()
 MAP_RUNTIME = (
     "cnn_address.h",
     "cnn_address.c",
@@ -32,16 +33,6 @@ MAP_RUNTIME = (
     "cnn_port.h",
     "cnn_host.h",
     "cnn_host.c",
-)
-TRAIN_RUNTIME = (
-    "cnn_layers.h",
-    "cnn_weight_gradients_m4.c",
-    "cnn_data_gradients_m4.c",
-    "cnn_products_m4.h",
-    "cnn_dsp.h",
-    "cnn_power.h",
-    "cnn_random.h",
-    *(f"{name}{end}" for name in TRAIN_SOURCES for end in (".h", ".c")),
 )
 PROJECT_RUNTIME = ("cnn.c", "cnn.h", "softmax.c")
 CHECK_RUNTIME = ("train_check.c", "check.mk")
@@ -71,7 +62,7 @@ def generate(
     files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}
     files["cnn_layout.h"] = layout_header(plan)
     files["cnn_registers.h"] = registers_header(plan.device)
-    copied = list(MAP_RUNTIME)
+    copied = {name: name for name in MAP_RUNTIME}
     if project is None:
         name = identifier(plan.network.name)
         files["project.mk"] = fill("project.mk.in", name=name, board="EvKit_V1")
@@ -79,22 +70,23 @@ def generate(
         files |= project
     if step is not None:
         files |= train_files(plan, step)
-        copied += TRAIN_RUNTIME
+        copied |= TRAIN_FILES if step.copy is None else LINEAR_FILES
     if check is not None:
         files["train_check.h"] = check_header(check)
-        copied += CHECK_RUNTIME
-    places = {name: f"runtime/{name}" for name in copied} | BUILD
+        copied |= {name: name for name in CHECK_RUNTIME}
+    places = {name: f"runtime/{source}" for name, source in copied.items()} | BUILD
     if project is not None:
         places |= {name: f"runtime/project/{name}" for name in PROJECT_RUNTIME}
-    return write_files(directory, files, places)
+    return write_files(directory, files, places, ALL_FILES)
 
 
 def write_files(
-    directory: Path, files: Mapping[str, str], copied: Mapping[str, str]
+    directory: Path, files: Mapping[str, str], copied: Mapping[str, str], known: Set[str] = EMPTY
 ) -> tuple[Path, ...]:
     """Write to a temporary folder beside the target, then move every file into place.
 
-    ``files``: texts by name; ``copied``: where in this package a file comes from, by name.
+    ``files``: texts by name; ``copied``: where in this package a file comes from, by name; those of
+    ``known`` that are neither are removed: a project before this one may have left them.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -108,6 +100,8 @@ def write_files(
                 shutil.copyfile(DIRECTORY / source, Path(temporary) / name)
             for name in (*files, *copied):
                 (Path(temporary) / name).replace(directory / name)
+        for name in known - {*files, *copied}:
+            (directory / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write C files: {error.strerror}", file=directory) from None
     return tuple(directory / name for name in sorted((*files, *copied)))

@@ -15,7 +15,7 @@ from max78k_sim.errors import InputError
 from max78k_sim.memory import Memory
 
 from .layout import STORED_REGIONS
-from .train_text import TRAIN_SOURCES
+from .train_text import LINEAR_SOURCES, TRAIN_SOURCES
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 
@@ -34,7 +34,9 @@ def compile_library(directory: Path, *more: Path) -> Path:
     Raises InputError with the compiler's own words.
     """
     names = ["cnn_map.c", "cnn_address.c", "cnn_host.c"]
-    if (directory / "cnn_train_config.h").exists():
+    if (directory / "cnn_linear_config.h").exists():
+        names += [f"{name}.c" for name in LINEAR_SOURCES]
+    elif (directory / "cnn_train_config.h").exists():
         names += ["cnn_layers.c", *(f"{name}.c" for name in TRAIN_SOURCES)]
     sources = [*(directory / name for name in names), *more]
     library, temporary = directory / "libcnn.so", directory / ".libcnn.so.tmp"

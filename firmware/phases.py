@@ -26,12 +26,14 @@ OTHER, READ, FORWARD, GRADIENT, UPDATE, WRITE = range(len(PHASES))
 TRAINING = (READ, GRADIENT, UPDATE, WRITE)  # an access to the accelerator reads or writes in them
 CLOCK = 100_000_000  # Hz, of the processor, that programs select
 FUNCTIONS = {  # of runtime/, before the files that they stand in
-    READ: ("read_logits", "load_slot", "unpack", "read_activations", "cnn_stream_read"),
+    READ: ("read_logits", "load_slot", "unpack", "read_activations", "cnn_stream_read", "read_two",
+           "put_slot"),
     FORWARD: ("cosim_infer", "cosim_run_to"),
-    GRADIENT: ("cnn_add_gradients", "cnn_train_learn", "cnn_train_predict", "find_rates"),
+    GRADIENT: ("cnn_add_gradients", "cnn_train_learn", "cnn_train_predict", "find_rates",
+               "cnn_linear_learn"),
     UPDATE: ("cnn_train_begin", "cnn_train_apply"),
     WRITE: ("store_slot", "pack"),
-}
+}  # fmt: skip
 FILES = {
     READ: ("cnn_activations.c", "cnn_weights.c"),
     FORWARD: ("cnn.c",),

@@ -16,13 +16,16 @@ WIDTH = 100  # characters
 SHOWN = 100  # outputs
 
 
-def log_text(program: Program, choices: Choices, project: Project, command: str) -> str:
-    """The whole log; ``command``: what was typed."""
+def log_text(
+    program: Program, choices: Choices, project: Project, command: str, training: str = ""
+) -> str:
+    """The whole log; ``command``: what was typed; ``training``: which step, "" for none."""
     parts = [
         command,
         mapped(program),
         *(f"warning: {text}" for text in (*program.plan.warnings, *project.warnings)),
         writes(program, choices),
+        *([training] if training else []),
         sample(choices, project),
         output(program, choices, project),
     ]

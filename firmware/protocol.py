@@ -161,6 +161,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "address": (11, "no kernel or bias memory, or not in whole slots"),
     "flash": (12, "the flash could not be written"),
     "unsupported": (13, "this program cannot do that"),
+    "batch": (14, "a larger batch than this program was generated for"),
 }
 ERROR_NAMES = {code: name for name, (code, _) in ERRORS.items()}
 

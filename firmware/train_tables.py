@@ -29,12 +29,14 @@ class TrainingStep:
     """What the C training step has to know; the numbers are the trainer's own.
 
     ``layers``: from the last one down; ``constants``: names (without CNN_) and values; ``powers``:
-    the soft-max's table; ``wide_bias``: number of the first 32-bit bias, or None.
+    the soft-max's table; ``copy``: None for the step of any layers; for that of a linear layer and
+    one sample (linear_step.py), whether it keeps a copy of the kernels in SRAM.
     """
 
     layers: tuple[LayerStep, ...]
     constants: Mapping[str, int | str]
     powers: tuple[int, ...]
+    copy: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from max78k_sim.allocation import Plan
 
+from .linear_step import linear_header
 from .text import fill, number_lines, prefixes
 from .train_runs import NONE, Kernels, Run
 from .train_tables import Row, Tables, TrainingStep, find_tables
 
 NUMBERS_A_LINE = 12
-TRAIN_SOURCES = (  # of runtime/, each with its header
+TRAIN_SOURCES = (  # of the step of any layers, in runtime/, each with its header
     "cnn_train", "cnn_backward", "cnn_update", "cnn_weights", "cnn_operands", "cnn_activations",
     "cnn_loss", "cnn_products", "cnn_blocks", "cnn_fast_step",
 )  # fmt: skip
+LINEAR_SOURCES = ("cnn_train", "cnn_linear", "cnn_stream")  # of a linear layer and one sample
+COMMON = ("cnn_dsp.h", "cnn_power.h", "cnn_random.h", "cnn_schedule.h")
+TRAIN_FILES = {  # in a project: where in runtime/ they come from
+    name: name
+    for name in (
+        *("cnn_layers.h", "cnn_products_m4.h", *COMMON),
+        *("cnn_weight_gradients_m4.c", "cnn_data_gradients_m4.c"),
+        *(f"{name}{end}" for name in TRAIN_SOURCES for end in (".h", ".c")),
+    )
+}
+LINEAR_FILES = {
+    name: name
+    for name in (*COMMON, *(f"{name}{end}" for name in LINEAR_SOURCES for end in (".h", ".c")))
+} | {"cnn_train.c": "linear/cnn_train.c"}
+ALL_FILES = {*TRAIN_FILES, *LINEAR_FILES, "cnn_layers.c", "cnn_linear_config.h"}
 
 
 def train_files(plan: Plan, step: TrainingStep) -> dict[str, str]:
-    """cnn_train_config.h and cnn_layers.c."""
+    """cnn_train_config.h, and the tables of the step: cnn_layers.c or cnn_linear_config.h."""
+    if step.copy is not None:
+        sizes = {"LAYERS": 1, "RUNS": 0}
+        return {
+            "cnn_train_config.h": config_header(step, sizes, (plan.network.layers[-1].name,)),
+            "cnn_linear_config.h": linear_header(plan, step),
+        }
     tables = find_tables(plan, step)
+    names = tuple(row.step.layer.name for row in tables.rows if row.step.numbers)
     return {
-        "cnn_train_config.h": config_header(plan, step, tables),
+        "cnn_train_config.h": config_header(step, tables.sizes, names),
         "cnn_layers.c": layers_source(plan, tables),
     }
 
 
-def config_header(plan: Plan, step: TrainingStep, tables: Tables) -> str:
-    """cnn_train_config.h."""
-    sizes = {f"TRAIN_{name}": value for name, value in tables.sizes.items()}
+def config_header(step: TrainingStep, sizes: Mapping[str, int], layers: Sequence[str]) -> str:
+    """cnn_train_config.h; ``layers``: names of those that learn."""
     return fill(
         "cnn_train_config.h.in",
-        layers=", ".join(row.step.layer.name for row in tables.rows if row.step.numbers),
-        sizes="".join(define(name, value) for name, value in sizes.items()),
+        layers=", ".join(layers),
+        sizes="".join(define(f"TRAIN_{name}", value) for name, value in sizes.items()),
         constants="".join(define(name, value) for name, value in step.constants.items()),
         powers=number_lines(step.powers, " \\"),
     )

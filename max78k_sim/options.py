@@ -92,6 +92,12 @@ def sram_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sram", metavar="KB", type=int, default=96, help="that may be used (default: %(default)s)"
     )
+    parser.add_argument(
+        "--kernel-copy",
+        action=argparse.BooleanOptionalAction,
+        help="kernels in SRAM too, where a linear layer learns from one sample a step (default: "
+        "where it fits)",
+    )
 
 
 RECIPE_OPTIONS = (  # of trainer.recipe.Recipe, which has the defaults and the ranges

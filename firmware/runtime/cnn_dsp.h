@@ -49,6 +49,11 @@ static inline uint32_t cnn_load(const void *place)
     return word;
 }
 
+static inline void cnn_store(void *place, uint32_t word)
+{
+    __builtin_memcpy(place, &word, sizeof word);
+}
+
 /* ---- rearranging ---- */
 
 /* PKHBT: the low halves of two words, the first one below. */

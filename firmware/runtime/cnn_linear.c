@@ -13,10 +13,11 @@ enum {
     CLASSES = CNN_LINEAR_CLASSES,
     POSITIONS = CNN_LINEAR_POSITIONS, /* pixels: features of a processor */
     PROCESSORS = CNN_LINEAR_PROCESSORS,
-    WORDS = CNN_LINEAR_WORDS, /* of data memory, with the activations of four channels each */
+    RUNS = CNN_LINEAR_RUNS, /* of data memory: words, a pixel each, with four channels' activations */
+    PAD = CNN_LINEAR_PAD,
     FEATURES = PROCESSORS * POSITIONS,
     SLOTS = (CLASSES * POSITIONS + CNN_KERNEL_BYTES - 1) / CNN_KERNEL_BYTES,
-    STREAM_WORDS = CNN_STREAM_BYTES(SLOTS) / 4
+    STREAM_BYTES = PAD + CNN_STREAM_BYTES(SLOTS)
 };
 
 /* The weights of a word share a draw, or this does not compile. */
@@ -24,63 +25,81 @@ typedef char cnn_words_share_draws[CNN_SHARING == 4 ? 1 : -1];
 
 static const uint32_t kernels[PROCESSORS] = CNN_LINEAR_KERNELS;   /* addresses of first slots */
 static const uint16_t features[PROCESSORS] = CNN_LINEAR_FEATURES; /* bytes of `data`: pixel 0 */
-static const uint32_t data_words[] = CNN_LINEAR_DATA;             /* address, words; ...; 0 */
+static const uint32_t runs_at[RUNS] = CNN_LINEAR_DATA;            /* addresses of first words */
 static const uint32_t sums_at[CLASSES] = CNN_LINEAR_SUMS;         /* addresses of the output */
 static const uint32_t controls[] = CNN_LINEAR_CONTROLS;           /* of the quadrants; 0 */
 #if CNN_LINEAR_HAS_BIAS
 static const uint32_t biases[CLASSES] = CNN_LINEAR_BIASES;
 #endif
 
-static uint32_t stream[CNN_LINEAR_COPY ? PROCESSORS : 1][STREAM_WORDS];
-static uint32_t data[WORDS];
+/* Words of four weights that share a draw begin up to three weights before a processor's first one
+ * where pixels are no multiple of four: what lies there has activations of 0, and stays. */
+static uint32_t stream[CNN_LINEAR_COPY ? PROCESSORS : 1][STREAM_BYTES / 4];
+static uint32_t data[RUNS * (POSITIONS + PAD) + PAD];
 /* errors * rate, so that 2^32 is a step of a weight; the one behind the last is loaded, not used */
 static int32_t rates[CLASSES + 1];
 
-int cnn_linear_takes(int32_t mantissa, int32_t factor, int shift)
-{
-    const int32_t rate = mantissa * factor; /* 2^8 stands for 1 */
-    unsigned bits = 0;
-
-    while (rate >> bits > 0)
-        bits++;
-    if (shift > 32 || shift < 1)
-        return 0;
-    return (int)bits + 15 + 24 - shift <= 31
-           && (shift <= 24 || (rate & ((1 << (shift - 24)) - 1)) == 0);
-}
+const uint32_t cnn_linear_sram = sizeof stream + sizeof data + sizeof rates;
+const uint32_t cnn_linear_kernel_words = PROCESSORS * SLOTS;
 
 /* ---- reading ---- */
 
 static void read_activations(void)
 {
-    uint32_t *to = data;
+    for (unsigned run = 0; run < RUNS; run++) {
+        uint32_t address = runs_at[run], *to = &data[PAD + run * (POSITIONS + PAD)];
 
-    for (const uint32_t *run = data_words; run[0] != 0; run += 2) {
-        uint32_t address = run[0];
-
-        for (uint32_t n = run[1] / 4; n > 0; n--, address += 16, to += 4) {
+        for (unsigned n = POSITIONS / 4; n > 0; n--, address += 16, to += 4) {
             const uint32_t a = cnn_read(address), b = cnn_read(address + 4);
             const uint32_t c = cnn_read(address + 8), d = cnn_read(address + 12);
 
             to[0] = a, to[1] = b, to[2] = c, to[3] = d;
         }
+        for (unsigned n = POSITIONS % 4; n > 0; n--, address += 4)
+            *to++ = cnn_read(address);
     }
 }
 
-/* ---- error ---- */
-
-/* The class that was predicted; `rates` from the soft-max, the label, and the rate. */
-static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t factor, int shift)
+/* Sums by class; the largest one's, the first if several. */
+static inline uint32_t read_logits(int32_t *logit)
 {
-    const int32_t rate = shift <= 24 ? mantissa * factor * (1 << (24 - shift))
-                                     : mantissa * factor >> (shift - 24);
-    uint32_t power[CLASSES], best = 0, sum = 0;
-    int32_t logit[CLASSES];
+    uint32_t best = 0;
 
     for (uint32_t n = 0; n < CLASSES; n++) {
         logit[n] = cnn_signed(cnn_read(sums_at[n]));
         best = logit[n] > logit[best] ? n : best;
     }
+    return best;
+}
+
+uint32_t cnn_linear_predict(void)
+{
+    int32_t logit[CLASSES];
+
+    return read_logits(logit);
+}
+
+/* ---- error ---- */
+
+/* What an error is multiplied by, so that 2^32 is a step of a weight. */
+static inline int32_t rate_of(int32_t factor)
+{
+    const int32_t rate = CNN_TRAIN_RATE_MANTISSA * factor;
+
+#if CNN_LINEAR_SHIFT <= 24
+    return rate * (1 << (24 - CNN_LINEAR_SHIFT));
+#else
+    return rate >> (CNN_LINEAR_SHIFT - 24);
+#endif
+}
+
+/* The class that was predicted; `rates` from the soft-max, the label, and the rate. */
+static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t rate)
+{
+    int32_t logit[CLASSES];
+    uint32_t power[CLASSES], sum = 0;
+    const uint32_t best = read_logits(logit);
+
     for (uint32_t n = 0; n < CLASSES; n++) {
         power[n] = cnn_power_of_e((uint32_t)logit[best] - (uint32_t)logit[n]);
         sum += power[n];
@@ -118,14 +137,16 @@ static CNN_PHASE uint32_t find_rates(uint32_t label, int32_t mantissa, int32_t f
     "eor %[change], %[change], #0x80808080\n\t qsub8 %[low], %[low], %[change]\n\t"    \
     "str %[low], [%[weights]], %[row]\n\t"
 
-/* All classes' weights of four pixels, then of the next four.  x: bytes of the words of data. */
-static CNN_PHASE void step_processor(uint32_t *weights_of, uint32_t first, uint32_t salt, const void *x_of)
+/* All classes' weights of four pixels, then of the next four: `columns` times.  weights: bytes of a
+ * stream; x: bytes of the words of data; first: the group that the first four weights share. */
+static inline void step_columns(uint8_t *weights_of, uint32_t first, uint32_t columns, uint32_t salt,
+                                const uint8_t *x_of)
 {
-    uint32_t *weights = weights_of, group = first, draw, change, low;
+    uint8_t *weights = weights_of;
+    uint32_t group = first, draw, change, low, left = columns;
     const int32_t *rates_of = rates;
     int32_t x0, x1, x2, x3, rate;
-    uint32_t left = POSITIONS / CNN_SHARING;
-    const void *x = x_of;
+    const uint8_t *x = x_of;
 
     salt ^= salt >> CNN_MIX_SHIFT_1; /* numbers of groups are below 2^16 */
     __asm__ volatile(
@@ -148,13 +169,12 @@ static CNN_PHASE void step_processor(uint32_t *weights_of, uint32_t first, uint3
         : "cc", "memory");
 }
 #else
-static CNN_PHASE void step_processor(uint32_t *weights, uint32_t first, uint32_t salt, const void *x_of)
+static inline void step_columns(uint8_t *weights, uint32_t first, uint32_t columns, uint32_t salt,
+                                const uint8_t *x)
 {
-    const uint8_t *x = x_of;
-
-    for (uint32_t column = 0; column < POSITIONS / CNN_SHARING; column++, x += 4 * CNN_SHARING)
+    for (uint32_t column = 0; column < columns; column++, x += 4 * CNN_SHARING)
         for (uint32_t class = 0; class < CLASSES; class++) {
-            uint32_t *const four = &weights[class * POSITIONS / CNN_SHARING + column];
+            uint8_t *const four = &weights[class * POSITIONS + CNN_SHARING * column];
             const uint32_t group = first + class * (FEATURES / CNN_SHARING) + column;
             uint32_t draw = cnn_draw_of_group(salt, group);
             uint32_t change = 0;
@@ -164,13 +184,26 @@ static CNN_PHASE void step_processor(uint32_t *weights, uint32_t first, uint32_t
 
                 change |= (cnn_add_long(0, draw, rates[class], value) & 0xffu) << 8 * n;
             }
-            *four = cnn_subtract_bytes(*four, change);
+            cnn_store(four, cnn_subtract_bytes(cnn_load(four), change));
         }
 }
 #endif
 
-static CNN_PHASE void step_biases(uint32_t salt)
+/* The kernels of a processor; weights: the bytes of its stream. */
+static CNN_PHASE void step_processor(unsigned processor, uint8_t *weights, uint32_t salt)
 {
+    const uint32_t first = processor * POSITIONS; /* number of its first weight */
+    const uint32_t ahead = PAD == 0 ? 0 : first % CNN_SHARING; /* weights that share that one's draw */
+    const uint32_t columns = (ahead + POSITIONS + CNN_SHARING - 1) / CNN_SHARING;
+    const uint8_t *const x = (const uint8_t *)data + features[processor];
+
+    step_columns(weights - ahead, first / CNN_SHARING, columns, salt, x - 4 * ahead);
+}
+
+static CNN_PHASE uint32_t step_biases(uint32_t salt)
+{
+    uint32_t written = 0;
+
 #if CNN_LINEAR_HAS_BIAS
     for (uint32_t class = 0; class < CLASSES; class++) {
         const uint32_t draw = cnn_draw(salt, CLASSES * FEATURES + class);
@@ -179,12 +212,15 @@ static CNN_PHASE void step_biases(uint32_t salt)
         const int32_t weight = cnn_low(cnn_bytes_02(old)) - cnn_signed(change);
         const uint32_t changed = (uint32_t)cnn_limit(weight, 8) & 0xffu;
 
-        if (changed != old)
+        if (changed != old) {
             cnn_write(biases[class], changed);
+            written++;
+        }
     }
 #else
     (void)salt;
 #endif
+    return written;
 }
 
 /* Let the quadrants take packed kernels, or single words again. */
@@ -202,31 +238,37 @@ static CNN_PHASE void take_packed(int packed)
 #endif
 }
 
+/* Where the bytes of a processor's kernels are. */
+static inline uint8_t *stream_of(unsigned processor)
+{
+    return (uint8_t *)stream[CNN_LINEAR_COPY ? processor : 0] + PAD;
+}
+
 void cnn_linear_begin(void)
 {
 #if CNN_LINEAR_COPY
     for (unsigned n = 0; n < PROCESSORS; n++)
-        cnn_stream_read(kernels[n], SLOTS, (uint8_t *)stream[n]);
+        cnn_stream_read(kernels[n], SLOTS, stream_of(n));
 #endif
 }
 
-uint32_t cnn_linear_step(uint32_t label, uint32_t salt, int32_t mantissa, int32_t factor,
-                         int shift)
+uint32_t cnn_linear_learn(uint32_t label, int32_t factor)
 {
-    uint32_t best;
-
     read_activations();
-    best = find_rates(label, mantissa, factor, shift);
+    return find_rates(label, rate_of(factor));
+}
+
+uint32_t cnn_linear_apply(uint32_t salt)
+{
     take_packed(1);
     for (unsigned n = 0; n < PROCESSORS; n++) {
-        uint32_t *const of = stream[CNN_LINEAR_COPY ? n : 0];
+        uint8_t *const weights = stream_of(n);
 
         if (!CNN_LINEAR_COPY)
-            cnn_stream_read(kernels[n], SLOTS, (uint8_t *)of);
-        step_processor(of, n * (POSITIONS / CNN_SHARING), salt, (const uint8_t *)data + features[n]);
-        cnn_stream_write(kernels[n], SLOTS, (const uint8_t *)of);
+            cnn_stream_read(kernels[n], SLOTS, weights);
+        step_processor(n, weights, salt);
+        cnn_stream_write(kernels[n], SLOTS, weights);
     }
     take_packed(0);
-    step_biases(salt);
-    return best;
+    return step_biases(salt);
 }

@@ -29,6 +29,11 @@ void cnn_train_reset(uint32_t seed)
     teacher = NULL;
 }
 
+void cnn_train_reload(void)
+{
+    /* kernels are read at each step */
+}
+
 void cnn_train_use(void (*run)(int32_t last))
 {
     cnn_backward_run = run;

@@ -1,7 +1,8 @@
 /* Training on the chip.  No heap; all state is static.
  *
  * For every step:  cnn_train_begin();
- *                  for each example: load it, run the accelerator, cnn_train_learn(label);
+ *                  for each example (at most CNN_TRAIN_BATCH, of cnn_train_config.h):
+ *                      load it, run the accelerator, cnn_train_learn(label);
  *                  cnn_train_apply();
  *
  * The arithmetic is written down in docs/training-arithmetic.md; trainer/ is its twin in Python,
@@ -15,7 +16,8 @@
 /* Bytes of SRAM that training takes, stack aside; known after the reset. */
 extern uint32_t cnn_train_sram;
 
-/* Kernel words (72 bits) and bias bytes written since the reset. */
+/* Kernel words (72 bits) and bias bytes written since the reset: those that changed; of a layer that
+ * learns from one sample a step (cnn_linear_config.h), all kernel words of it. */
 extern uint32_t cnn_train_kernel_words;
 extern uint32_t cnn_train_bias_bytes;
 
@@ -26,6 +28,9 @@ void cnn_train_use(void (*run)(int32_t last));
 
 /* Forget all velocities and start from step 0 with a seed. */
 void cnn_train_reset(uint32_t seed);
+
+/* After others wrote kernels: where a copy of them is kept, it is made again. */
+void cnn_train_reload(void);
 
 /* Before a batch. */
 void cnn_train_begin(void);

@@ -7,11 +7,12 @@
 #include "cnn_fast_step.h"
 #include "cnn_port.h"
 #include "cnn_random.h"
+#include "cnn_schedule.h"
 #include "cnn_train.h"
 #include "cnn_train_config.h"
 #include "cnn_weights.h"
 
-enum { WEIGHTS = CNN_TRAIN_WEIGHTS, FACTOR_BITS = 8, FACTOR_ONE = 1 << FACTOR_BITS };
+enum { WEIGHTS = CNN_TRAIN_WEIGHTS };
 
 /* By number of the weight. */
 static struct {
@@ -34,7 +35,7 @@ static struct {
 /* What the weights of one tensor have in common in one step. */
 typedef struct {
     uint32_t salt, first;
-    int32_t rate; /* in units of 2^-FACTOR_BITS */
+    int32_t rate; /* in units of 2^-CNN_FACTOR_BITS */
     int shift, bits, fraction_bits;
 } stepping;
 
@@ -159,7 +160,7 @@ static int64_t change_of(uint32_t number, unsigned plain)
     (void)plain;
     change = state.velocity[number];
 #endif
-    return cnn_floor_shift(change * now.rate, FACTOR_BITS);
+    return cnn_floor_shift(change * now.rate, CNN_FACTOR_BITS);
 }
 
 /* change / 2^shift, rounded as the recipe says. */
@@ -282,21 +283,6 @@ int64_t cnn_wide_bias(unsigned class)
 #endif
 }
 
-/* The schedule's factor of this step. */
-static int32_t factor(void)
-{
-#if CNN_SCHEDULE == CNN_SCHEDULE_LINEAR
-    return (int32_t)cnn_floor_division(FACTOR_ONE * ((int64_t)CNN_TRAIN_STEPS - state.step),
-                                       CNN_TRAIN_STEPS);
-#elif CNN_SCHEDULE == CNN_SCHEDULE_HALVING
-    const uint32_t quarter = 4 * state.step / CNN_TRAIN_STEPS;
-
-    return quarter > FACTOR_BITS ? 0 : FACTOR_ONE >> quarter;
-#else
-    return FACTOR_ONE;
-#endif
-}
-
 static void prepare(uint32_t first, int bits, int fraction_bits)
 {
     now.first = first;
@@ -318,7 +304,7 @@ static uint32_t step_kernels(const cnn_layer *layer)
 void cnn_step_layer(const cnn_layer *layer)
 {
     now.salt = cnn_salt(state.seed, state.step);
-    now.rate = CNN_TRAIN_RATE_MANTISSA * factor();
+    now.rate = CNN_TRAIN_RATE_MANTISSA * cnn_schedule_factor(state.step);
     now.shift = layer->right_shift;
     if (layer->kernels != NULL && layer->kernels->first != CNN_NONE) {
         prepare(layer->kernels->first, layer->kernels->bits, layer->kernels->fraction_bits);

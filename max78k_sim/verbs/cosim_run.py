@@ -32,7 +32,7 @@ from ..network import Network
 from ..program import Program, compile_network
 from .common import pool_from
 from .training import exponents_of, training_step
-from .training_memory import memory_plan
+from .training_memory import kernel_copy, memory_plan
 
 if TYPE_CHECKING:
     from firmware.board_side import BoardSide
@@ -43,12 +43,13 @@ OWN_PROGRAM = ("main.c", "sampledata.h")  # of a project; cnn_cosim.c takes thei
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, and on which sides."""
+    """What is trained, and on which sides; ``copy``: of the kernels in SRAM, where C can."""
 
     program: Program
     recipe: Recipe
     pool: Pool
     arm: bool
+    copy: bool = True
 
     @property
     def network(self) -> Network:
@@ -184,19 +185,20 @@ class Stopwatch:
 
 def prepare(options: Namespace, program: Program, recipe: Recipe) -> Task:
     """The task that options describe; outputs lie elsewhere where the way back needs them."""
-    memory = memory_plan(program, recipe, options.sram)
+    memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:
         program = compile_network(memory.plan.network)
+    copy = kernel_copy(program, recipe, options.sram, options.kernel_copy)
     network = program.plan.network
     classes = network.output_shape[0]
     if options.data == "random":
         random = np.random.default_rng(recipe.seed)
         images = random.integers(-128, 128, (RANDOM_SAMPLES, *network.input_shape)).astype(np.int8)
         labels = random.integers(classes, size=RANDOM_SAMPLES)
-        return Task(program, recipe, Pool(images, labels, RANDOM_SAMPLES // 2), options.arm)
+        return Task(program, recipe, Pool(images, labels, RANDOM_SAMPLES // 2), options.arm, copy)
     new_class = classes - 1 if options.new_class is None else options.new_class
     pool = pool_from(options, load_dataset(options.data, "train"), new_class)
-    return Task(program, recipe, pool, options.arm)
+    return Task(program, recipe, pool, options.arm, copy)
 
 
 def run(task: Task, directory: Path, done: Callable[[int], object]) -> Outcome:
@@ -204,7 +206,7 @@ def run(task: Task, directory: Path, done: Callable[[int], object]) -> Outcome:
     trainer = Trainer(loaded(task), task.recipe)
     if not trainer.scales:
         trainer.choose_scales(*next(batches(task)))
-    step = training_step(task.program, task.recipe, exponents_of(trainer))
+    step = training_step(task.program, task.recipe, exponents_of(trainer), task.copy)
     generate(task.program.plan, directory, step, project=project_files(task.program))
     machine = loaded(task)
     host = HostTrainer(compile_library(directory), machine.memory, task.recipe.seed)

@@ -11,6 +11,7 @@ from typing import Any
 
 from firmware.board_program import PROTOCOL, protocol_files
 from firmware.generate import generate, write_files
+from firmware.linear_step import describe
 from firmware.project import Choices, Project, make_project
 from firmware.project_log import log_text
 
@@ -27,20 +28,24 @@ def main(options: Namespace) -> None:
     program = compiled(network)
     choices = choices_from(options, network.name)
     step = check = None
+    training = ""
     if options.train:
         recipe = recipe_from(options, network)
         program, step, check = prepare(options, program, recipe)
+        training = describe(program.plan, step)
     project = make_project(program, choices)
     for warning in project.warnings:
         print(f"max78k: warning: {warning}", file=sys.stderr)
     command = shlex.join(["max78k", *sys.argv[1:]])
-    log = log_text(program, choices, project, command)
+    log = log_text(program, choices, project, command, training)
     directory = make_directory(options.out)
     for file in generate(program.plan, directory, step, check, project.files | {"log.txt": log}):
         print(file)
     if options.protocol:
         for file in add_protocol(program, directory, options):
             print(file)
+    if training:
+        print(training)
     print("\n".join(closing(options, project, program)))
 
 

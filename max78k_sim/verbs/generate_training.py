@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..program import Program, compile_network
 from .common import pool_from
 from .training import exponents_of, trainer_of, training_check, training_step
-from .training_memory import memory_plan
+from .training_memory import kernel_copy, memory_plan
 
 
 def prepare(
@@ -24,16 +24,17 @@ def prepare(
 
     Units of hidden layers' gradients are those that ``train`` with the same options takes.
     """
-    memory = memory_plan(program, recipe, options.sram)
+    memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:
         program = compile_network(memory.plan.network)
     exponents = None
     last = program.plan.network.layers[-1].name
     if set(recipe.layers) - {last}:
         exponents = exponents_from(options, program, recipe)
+    copy = kernel_copy(program, recipe, options.sram, options.kernel_copy)
     return (
         program,
-        training_step(program, recipe, exponents),
+        training_step(program, recipe, exponents, copy),
         training_check(program, recipe, exponents),
     )
 

@@ -94,7 +94,7 @@ def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
     if not 0 <= new_class < classes:
         raise InputError(f"--new-class {new_class}: the network has classes 0 to {classes - 1}")
     program = compiled(network)
-    memory = memory_plan(program, recipe, options.sram)
+    memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:  # outputs elsewhere, so that backward finds what it needs
         program = compile_network(memory.plan.network)
     shown, test = (load_dataset(options.data, split) for split in ("train", "test"))

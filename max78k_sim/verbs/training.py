@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 
+from firmware.linear_step import missing
 from firmware.train_check import TrainingCheck, digest
 from firmware.train_shapes import FEATURES, PLAIN, WIDENED, LayerStep
 from firmware.train_tables import TrainingStep
@@ -25,7 +27,7 @@ from ..network import Layer
 from ..program import Program
 from .training_runs import with_runs
 
-CHECK_STEPS, CHECK_BATCH = 3, 2
+CHECK_EXAMPLES, CHECK_BATCH = 6, 2
 CHECK_SALT = 0x5EEDC4EC  # of train_check.h
 SUM_SHIFT = 14  # of drawn 32-bit outputs
 VIEWS = {
@@ -61,16 +63,24 @@ def exponents_of(trainer: Trainer) -> dict[int, int]:
 
 
 def training_step(
-    program: Program, recipe: Recipe, exponents: Mapping[int, int] | None = None
+    program: Program,
+    recipe: Recipe,
+    exponents: Mapping[int, int] | None = None,
+    copy: bool = True,
 ) -> TrainingStep:
-    """The numbers of the C training step, from the modules that the Python trainer uses."""
+    """The numbers of the C training step, from the modules that the Python trainer uses.
+
+    Where it is that of a linear layer and one sample (firmware/linear_step.py), ``copy`` says
+    whether it keeps the kernels in SRAM too.
+    """
     trainer = trainer_of(program, recipe, exponents)
     if not trainer.scales:
         raise NotEmulated("C that trains hidden layers needs the units of their gradients")
     network = trainer.network
     steps = [layer_step(trainer, network.layers[n]) for n in reversed(trainer.backward.involved)]
     steps = with_runs(program.plan, steps)
-    return TrainingStep(tuple(steps), constants(trainer), tuple(map(int, losses.POWERS)))
+    step = TrainingStep(tuple(steps), constants(trainer), tuple(map(int, losses.POWERS)))
+    return step if missing(program.plan, step) else replace(step, copy=copy)
 
 
 def numbers_of(trainer: Trainer) -> dict[tuple[int, str], int]:
@@ -123,6 +133,7 @@ def constants(trainer: Trainer) -> dict[str, int | str]:
         "TRAIN_WEIGHTS": sum(each.velocity.size for each in trainer.parameters.values()),
         "TRAIN_SEED": recipe.seed,
         "TRAIN_STEPS": recipe.steps,
+        "TRAIN_BATCH": recipe.batch,
         "TRAIN_RATE_MANTISSA": recipe.rate_mantissa,
         "TRAIN_MOMENTUM_SHIFT": recipe.momentum_shift,
         "TRAIN_DECAY_SHIFT": recipe.decay_shift,
@@ -171,11 +182,13 @@ def training_check(
     before = tuple(whole_slots(memory, *run) for place in stores for run in runs(memory, place))
     drawn = tuple(drawn_runs(trainer))
     random = np.random.default_rng(recipe.seed)
-    labels = random.integers(network.layers[-1].out_channels, size=(CHECK_STEPS, CHECK_BATCH))
+    size = min(CHECK_BATCH, recipe.batch)
+    classes = network.layers[-1].out_channels
+    labels = random.integers(classes, size=(CHECK_EXAMPLES // size, size))
     for step, batch in enumerate(labels):
         samples = []
-        for number in range(CHECK_BATCH):
-            draw(memory, drawn, recipe.seed, step * CHECK_BATCH + number)
+        for number in range(size):
+            draw(memory, drawn, recipe.seed, step * size + number)
             samples.append(trainer.maps_in_memory())
         trainer.learn(together(samples), batch)
     after = tuple(
@@ -184,7 +197,8 @@ def training_check(
         for address, words in runs(memory, place)
     )
     shown = tuple(map(int, chain.from_iterable(labels)))
-    return TrainingCheck(CHECK_STEPS, CHECK_BATCH, before, shown, drawn, after)
+    steps = len(labels)
+    return TrainingCheck(steps, size, before, shown, drawn, after)
 
 
 def drawn_runs(trainer: Trainer):

@@ -1,6 +1,7 @@
 """The runs of train_steps.py on the emulated board too: ``python -m tests.firmware.cosim_runs``.
 
-Arguments choose networks or widths: ``digits``, ``4``.  ``--steps N``: so many instead of 10,000 or
+Arguments choose networks or widths (``digits``, ``4``), or ``one-sample``, the rows of
+cnn_linear.c.  ``--steps N``: so many instead of 10,000 or
 500; ``--write``: the table goes into docs/firmware.md.
 """
 
@@ -38,7 +39,7 @@ def row(case: Case, folder: Path) -> str:
         if "too little is left for the stack" not in str(error) or len(case.layers) == 1:
             raise
         return row(replace(case, layers=case.layers[1:]), folder / "less")
-    start = f"| {case.network} | {', '.join(case.layers)} | {case.bits} |"
+    start = f"| {case.network} | {case.trained} | {case.bits} |"
     cost, equal = outcome.cost, outcome.difference is None
     assert cost is not None
     return (
@@ -53,7 +54,7 @@ def table(names: list[str], steps: int | None) -> Iterator[str]:
     """Rows, as they come."""
     yield from (HEADER, "|" + " --- |" * HEADER.count(" |"))
     for case in CASES:
-        if names and not {case.network, str(case.bits)} & set(names):
+        if not case.named(names):
             continue
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def table(names: list[str], steps: int | None) -> Iterator[str]:
 def main() -> None:
     """Print the table, or put it in its place."""
     parser = argparse.ArgumentParser(prog="python -m tests.firmware.cosim_runs")
-    parser.add_argument("names", nargs="*", metavar="NETWORK|BITS")
+    parser.add_argument("names", nargs="*", metavar="NETWORK|BITS|one-sample")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

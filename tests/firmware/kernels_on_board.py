@@ -12,6 +12,8 @@ import unicorn
 
 from firmware.board import Board
 from firmware.board.cpu import SRAM
+from firmware.board.cycles import FIFTHS
+from firmware.train_text import LINEAR_SOURCES
 from tests.conftest import ROOT
 from tests.firmware.arm import program
 from tests.firmware.linear_case import LinearCase
@@ -33,8 +35,9 @@ PRODUCT_PHASES = {  # of functions: what runs until the next of them begins
     "finished": "",
 }
 LINEAR_PHASES = {
-    "cnn_linear_step": "activations",
+    "cnn_train_begin": "activations",
     "find_rates": "soft-max, error",
+    "cnn_train_apply": "packed mode",
     "take_packed": "packed mode",
     "cnn_stream_read": "read kernels",
     "step_processor": "update",
@@ -42,7 +45,7 @@ LINEAR_PHASES = {
     "step_biases": "biases",
     "finished": "",
 }
-WHOLE_STEP = {"cnn_linear_step": "all", "finished": ""}
+WHOLE_STEP = {"cnn_train_begin": "all", "finished": ""}
 
 
 @dataclass
@@ -52,34 +55,47 @@ class Counted:
     cycles: Counter[str] = field(default_factory=Counter)
     accesses: Counter[str] = field(default_factory=Counter)
     unaligned: Counter[str] = field(default_factory=Counter)
-    first: str = ""  # the phase that begins
     phase: str = ""
-    since: int = 0
-
-    def enter(self, phase: str, cycles: int) -> None:
-        """Another phase begins; before the first one nothing counts."""
-        if self.phase:
-            self.cycles[self.phase] += cycles - self.since
-        elif phase != self.first:
-            return
-        self.phase, self.since = phase, cycles
 
 
 def counting(board: Board, phases: Mapping[str, str], unaligned: bool = False) -> Counted:
-    """Count from the first of these functions to the one whose phase is "".
+    """Count from the first of these functions to the one whose phase is "", again and again.
 
     ``unaligned`` accesses only where results are compared: unicorn's hooks on memory lose track of
     conditional instructions.
     """
-    counted = Counted(first=next(iter(phases.values())))
+    counted, names = Counted(), list(dict.fromkeys(phases.values()))
+    found = {  # the compiler may have made a function of its own
+        each.address: phases[name]
+        for each in board.image.functions
+        if (name := each.name.partition(".")[0]) in phases
+    }
+    inside = {
+        each.address + n: names.index(found[each.address]) + 1
+        for each in board.image.functions
+        if each.address in found
+        for n in range(0, each.size, 2)
+    }
+    board.cpu.phase_of = lambda address, size: inside.get(address, 0)
+    before = np.zeros_like(board.cpu.phases)
 
     def entering(phase: str) -> Callable[[Board], None]:
-        return lambda board: counted.enter(phase, board.cycles)
+        def enter(board: Board) -> None:
+            if not phase:
+                spent = (board.cpu.phases - before) // FIFTHS
+                counted.cycles.update(
+                    {name: int(spent[n]) for n, name in enumerate(names, 1) if name and spent[n]}
+                )
+            elif not counted.phase:
+                if phase != names[0]:
+                    return
+                before[:] = board.cpu.phases
+            counted.phase = phase
 
-    for symbol in board.image.symbols:
-        function = symbol.partition(".")[0]  # the compiler may have made a function of its own
-        if function in phases:
-            board.on(symbol, entering(phases[function]))
+        return enter
+
+    for address, phase in found.items():
+        board.on(address, entering(phase))
     first, size = board.accelerator.base, board.accelerator.size
 
     def watch(kind: str, address: int, width: int, value: int) -> None:
@@ -139,8 +155,8 @@ def run_linear(
     takes some cycles more; without, all cycles are the first phase's.
     """
     case.files(directory, copy)
-    sources = [str(RUNTIME / name) for name in ("cnn_linear.c", "cnn_stream.c")]
-    folders = ["-I", str(directory), "-I", str(RUNTIME)]
+    sources = [str(directory / f"{name}.c") for name in LINEAR_SOURCES]
+    folders = ["-I", str(directory)]
     if phases:
         folders.append("-DCNN_PHASE=CNN_APART")
     board = Board(program("linear", *folders, *sources))
@@ -152,10 +168,7 @@ def run_linear(
         for region in ("kernel", "bias"):
             chip.arrays[region][:] = model.arrays[region]
             chip.versions[region] += 1
-        salts = np.array([case.salt(n) for n in range(steps)], np.uint32)
-        put(board, "salts", salts.tobytes())
         put(board, "steps", np.uint32(steps).tobytes())
-        put(board, "shift", np.int32(case.shift).tobytes())
 
     def show(board: Board) -> None:
         label = case.show(model)

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from firmware.generate import generate
-from firmware.linear_step import linear_header
 from max78k_sim import Machine, compile_network, placement
 from max78k_sim.layer import Layer
 from max78k_sim.network import Network
 from max78k_sim.verbs.training import training_step
 from tests.builders import network_of
 from trainer.loop import Trainer, together
-from trainer.quantized_update import STEP_FACTOR, WORD, mix
 from trainer.recipe import Recipe
 
 RECIPE = Recipe(rate_shift=7, momentum_shift=0, batch=1, steps=64)
@@ -52,18 +50,13 @@ class LinearCase:
         layer = network.layers[-1]
         plan = self.program.plan
         self.data, self.sums = (plan.placement(layer.name, kind) for kind in ("input", "output"))
-        self.shift = recipe.right_shift(layer.output_shift, -22, 0)
 
     def files(self, directory: Path, copy: bool) -> Path:
         """Generated C, cnn_linear_config.h among it."""
-        plan = self.program.plan
-        generate(plan, directory, training_step(self.program, self.recipe))
-        (directory / "cnn_linear_config.h").write_text(linear_header(plan, copy))
+        step = training_step(self.program, self.recipe, copy=copy)
+        generate(self.program.plan, directory, step)
+        assert (directory / "cnn_linear_config.h").exists()
         return directory
-
-    def salt(self, step: int) -> int:
-        """What the draws of a step have in common."""
-        return mix((self.recipe.seed + step * STEP_FACTOR) & WORD)
 
     def show(self, memory) -> int:
         """Write a random sample's activations and sums; its label."""

@@ -24,7 +24,7 @@ RECIPE = Recipe(steps=3, batch=4, rate_shift=6, seed=5)
 
 def write_project(directory: Path, recipe: Recipe = RECIPE) -> Path:
     """The files of the shipped network's board program, which trains its last layer and saves."""
-    numbers = ("seed", "batch", "rate_shift")
+    numbers = ("seed", "batch", "rate_shift", "momentum_shift")
     options = [f"--{n.replace('_', '-')}={getattr(recipe, n)}" for n in numbers]
     options += [f"--layers={','.join(recipe.layers)}"] if recipe.layers else []
     options += ["--train", "--protocol", "--save", "--prefix", "fashion", "--out", str(directory)]

@@ -85,6 +85,24 @@ def test_hidden_layers_learn_and_are_kept(tmp_path):
     assert memory_digest(EmulatedBoard(board.board.image.file, board.flash).memory) == digest
 
 
+def test_one_sample_a_step_is_learnt_and_what_is_written_between_steps_counts(tmp_path):
+    """With a copy of the kernels in SRAM, which a patch must reach."""
+    recipe = Recipe(steps=2, batch=1, momentum_shift=0, rate_shift=6, seed=5)
+    board = EmulatedBoard(build_program(tmp_path, recipe))
+    assert "#define CNN_LINEAR_COPY 1 " in (tmp_path / "cnn_linear_config.h").read_text()
+    machine, pool = fashion.machine(), fashion.pool()
+    trainer = Trainer(machine, recipe)
+    client, _ = talk(board, 1, 0.25)
+    patch = client.dump()
+    for n in range(2):
+        client.example(pool.images[n], int(pool.labels[n]), learn=True)
+        trainer.train_batch(pool.images[n : n + 1], pool.labels[n : n + 1])
+        assert memory_digest(board.memory) == memory_digest(machine.memory)
+        client.load(patch)
+        for address, words in patch.runs:
+            machine.memory.write(address, words)
+
+
 def test_a_forgotten_save_leaves_the_flashed_network(elf):
     board = EmulatedBoard(elf)
     client, _ = talk(board, 1, 0)

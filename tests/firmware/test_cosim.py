@@ -12,12 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import networks as shipped
 from firmware.cosim import compare_memory, compare_outputs
 from firmware.phases import PHASE_OF
-from firmware.train_text import TRAIN_SOURCES
+from firmware.train_text import LINEAR_SOURCES, TRAIN_SOURCES
 from max78k_sim import cli
 from max78k_sim.verbs import cosim_run
+from max78k_sim.verbs.training_memory import kernel_copy
 from tests import fashion
+from trainer.recipe import Recipe
 
 ARGUMENTS = ["cosim", *fashion.NETWORK_OPTIONS, "--steps", "3", "--batch", "2", "--new-images", "6"]
 WRONG = ("CNN_TRAIN_MOMENTUM_SHIFT 3", "CNN_TRAIN_MOMENTUM_SHIFT 2")
@@ -55,6 +58,44 @@ def test_c_on_the_arm_is_the_simulation(capsys, tmp_path):
     _, sizes = subprocess.check_output(["arm-none-eabi-size", elf], text=True).splitlines()
     assert [sram["data"], sram["bss"]] == [int(each) for each in sizes.split()[1:3]]
     assert 64 < sram["stack"] < 4096
+
+
+def options_of(name: str) -> list[str]:
+    """A shipped network's files."""
+    folder = shipped.DIRECTORY / name
+    files = ("--config-file", "network.yaml"), ("--checkpoint-file", "checkpoint.pth.tar")
+    return [word for option, file in files for word in (option, str(folder / file))]
+
+
+# network, option, cycles of the processor for a step, at most: the step of any layers takes 180,000
+ONE_SAMPLE = (
+    ("fashion", "--kernel-copy", 22_500),
+    ("fashion", "--no-kernel-copy", 25_500),
+    ("digits", "--kernel-copy", 29_000),
+    ("keywords", "--no-kernel-copy", 31_000),
+)
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize(("name", "copy", "most"), ONE_SAMPLE)
+def test_one_sample_a_step(capsys, name, copy, most):
+    pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
+    recipe = ("--batch", "1", "--momentum-shift", "0", "--rate-shift", "5", "--steps", "4")
+    words = ["cosim", *options_of(name), "--data", "random", *recipe, copy, "--json"]
+    assert cli.main(words) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["identical"] and found["steps"] == 4 and found["written"]["kernel"] > 50
+    assert sum(found["step"]["cycles"].values()) < most
+    assert found["step"]["sram"]["total"] < 8 << 10
+
+
+@pytest.mark.parametrize(("kilobytes", "held"), ((96, True), (7, False)))
+def test_a_copy_of_the_kernels_is_kept_where_it_fits(kilobytes, held):
+    recipe = Recipe(batch=1, momentum_shift=0)
+    assert kernel_copy(fashion.program(), recipe, kilobytes) == held
+    assert kernel_copy(fashion.program(), recipe, kilobytes, True)
+    assert not kernel_copy(fashion.program(), recipe, kilobytes, False)
+    assert not kernel_copy(fashion.program(), Recipe(), kilobytes)
 
 
 @pytest.mark.arm
@@ -116,7 +157,7 @@ def test_the_element_of_a_word_is_named(region, layer, kind, index, said):
 
 
 def test_every_file_that_trains_has_a_phase():
-    files = {f"{name}.c" for name in TRAIN_SOURCES}
+    files = {f"{name}.c" for name in (*TRAIN_SOURCES, *LINEAR_SOURCES)}
     assert files - set(PHASE_OF) == {"cnn_train.c"}  # whose functions have
 
 

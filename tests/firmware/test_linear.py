@@ -1,75 +1,77 @@
 """The step of a linear layer for one sample: the Python trainer's bytes, step by step."""
 
-import ctypes
-import subprocess
 from dataclasses import replace
+from math import gcd
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.host import STRICT, compiler
-from firmware.layout import STORED_REGIONS
-from firmware.linear_step import linear_header
-from max78k_sim.allocation import allocate
+from firmware.host import HostTrainer, compile_library
+from firmware.linear_step import linear_header, missing, step_sram
+from max78k_sim import Machine
 from max78k_sim.errors import NotEmulated
+from max78k_sim.verbs.training import training_step
 from tests import builders, fashion
-from tests.conftest import ROOT
 from tests.firmware.linear_case import RECIPE, LinearCase, linear_network
 from tests.strategies import examples
+from trainer.kernel_store import TRAINED_REGIONS
 
-RUNTIME = ROOT / "firmware" / "runtime"
-SOURCES = ("cnn_linear.c", "cnn_stream.c")
 STEPS = 5
-
-
-def library(case, directory, copy):
-    """The step on this computer, on the memories of a machine of its own."""
-    case.files(directory, copy)
-    made = directory / "linear.so"
-    command = [compiler(), *STRICT, "-O2", "-DCNN_HOST", "-shared", "-fPIC", "-I", str(directory)]
-    sources = [str(RUNTIME / name) for name in SOURCES] + [str(directory / "cnn_host.c")]
-    subprocess.run(
-        [*command, "-I", str(RUNTIME), "-o", str(made), *sources], check=True, capture_output=True
-    )
-    return ctypes.CDLL(str(made))
+WASTE = 128  # bytes of SRAM that are planned and not taken, at most
 
 
 def check(case, directory, copy, steps=STEPS):
-    """After each step, C's memories are the trainer's."""
-    code = library(case, directory, copy)
-    model = case.machine.memory
-    images = {region: model.arrays[region].copy() for region in STORED_REGIONS}
-    for number, region in enumerate(STORED_REGIONS):
-        code.cnn_host_attach(number, images[region].ctypes.data_as(ctypes.c_void_p))
-    factor = 256
-    assert code.cnn_linear_takes(case.recipe.rate_mantissa, factor, case.shift)
-    code.cnn_linear_begin()
+    """After each step, C's memories are the trainer's; every kernel word is written."""
+    library = compile_library(case.files(directory, copy))
+    model, chip = case.machine.memory, Machine()
+    chip.load(case.program)
+    code = HostTrainer(library, chip.memory, case.recipe.seed)
     for step in range(steps):
         label = case.show(model)
-        images["data"][:] = model.arrays["data"]
+        chip.memory.arrays["data"][:] = model.arrays["data"]
         best = case.trainer.logits(case.trainer.maps_in_memory())[0].argmax()
         case.learn(label)
-        salt = ctypes.c_uint32(case.salt(step))
-        found = code.cnn_linear_step(label, salt, case.recipe.rate_mantissa, factor, case.shift)
-        assert found == best
-        for region in STORED_REGIONS:
-            assert np.array_equal(images[region], model.arrays[region]), (region, step)
+        code.begin()
+        assert int(code.library.cnn_train_predict()) == code.learn(label) == best
+        code.apply()
+        for region in TRAINED_REGIONS:
+            assert np.array_equal(chip.memory.arrays[region], model.arrays[region]), (region, step)
+    layer = case.program.plan.network.layers[-1]
+    words = layer.in_channels * -(-layer.out_channels * layer.pixels // 9)
+    assert code.number("cnn_train_kernel_words") == steps * words
+    assert code.number("cnn_train_bias_bytes") == case.trainer.slots_written["bias"]
+    assert code.accesses()[2] == 0
+    made = training_step(case.program, case.recipe, copy=copy)
+    planned = sum(step_sram(case.program.plan, made).values())
+    assert 0 <= planned - code.number("cnn_train_sram") <= WASTE
+
+
+SIZES = ((2, 2), (4, 1), (2, 4), (4, 4), (6, 2), (1, 1), (3, 1), (3, 3), (2, 3), (5, 3), (7, 2))
 
 
 @st.composite
 def cases(draw):
     """Any size that the step takes, and recipes that it takes."""
-    size = draw(st.sampled_from(((2, 2), (4, 1), (2, 4), (4, 4), (6, 2))))
-    network = linear_network(draw(st.integers(1, 20)), size, draw(st.integers(1, 20)))
-    shift, mantissa = draw(st.integers(4, 10)), draw(st.integers(1, 7))
-    recipe = replace(RECIPE, rate_shift=shift, rate_mantissa=mantissa, seed=draw(st.integers(0, 9)))
+    rows, columns = draw(st.sampled_from(SIZES))
+    channels = draw(st.integers(1, 20))
+    channels += -channels % (4 // gcd(4, rows * columns))  # a multiple of 4 inputs
+    network = linear_network(channels, (rows, columns), draw(st.integers(1, 20)))
+    recipe = replace(
+        RECIPE,
+        rate_shift=draw(st.integers(4, 10)),
+        rate_mantissa=draw(st.integers(1, 7)),
+        schedule=draw(st.sampled_from(("constant", "halving", "linear"))),
+        steps=draw(st.sampled_from((STEPS, 64))),
+        parts=draw(st.sampled_from((("kernel", "bias"), ("kernel",)))),
+        seed=draw(st.integers(0, 9)),
+    )
     return LinearCase(network, recipe)
 
 
 @given(cases(), st.booleans())
-@examples(12)
+@examples(16)
 def test_steps_of_any_layer(tmp_path_factory, case, copy):
     check(case, tmp_path_factory.mktemp("linear"), copy)
 
@@ -79,44 +81,62 @@ def test_steps_of_the_shipped_networks_layer(tmp_path, copy):
     check(LinearCase(fashion.network(), RECIPE), tmp_path, copy, 20)
 
 
-TAKEN = (  # mantissa, factor, shift
-    ((1, 256, 22), 1),
-    ((1, 256, 32), 1),
-    ((1, 256, 17), 1),
-    ((1, 256, 16), 0),  # weights could move by more than 64
-    ((255, 256, 24), 1),
-    ((255, 256, 23), 0),
-    ((1, 128, 31), 1),
-    ((1, 128, 32), 0),  # half a bit would be lost
-    ((1, 256, 33), 0),
+ROUND = "another rate_shift or rate_mantissa"
+OTHER_RECIPES = (  # what is changed, and what is missing then
+    ({}, ()),
+    ({"batch": 2}, ("batches of 1",)),
+    ({"momentum_shift": 3}, ("momentum_shift 0",)),
+    ({"optimizer": "adam"}, ("no Adam",)),
+    ({"precision": "residual"}, ("weights in place",)),
+    ({"decay_shift": 9}, ("no decay",)),
+    ({"wide_bias": True}, ("biases on the chip",)),
+    ({"teacher_share": 9}, ("no teacher",)),
+    ({"loss": "squared"}, ("cross-entropy",)),
+    ({"rounding": "nearest"}, ("stochastic rounding",)),
+    ({"parts": ("bias",)}, ("kernels of the last layer alone",)),
+    ({"rounding": "nearest", "batch": 8}, ("batches of 1", "stochastic rounding")),
+    # the total right shift is rate_shift + 15
+    ({"rate_shift": 2}, ()),
+    ({"rate_shift": 1}, (ROUND,)),  # weights could move by more than 64
+    ({"rate_shift": 9, "rate_mantissa": 255}, ()),
+    ({"rate_shift": 8, "rate_mantissa": 255}, (ROUND,)),
+    ({"rate_shift": 17}, ()),
+    ({"rate_shift": 16, "schedule": "halving"}, (ROUND,)),  # half a bit would be lost
+    ({"rate_shift": 9, "schedule": "halving"}, ()),
+    ({"rate_shift": 10, "schedule": "linear"}, (ROUND,)),
 )
 
 
-def test_which_recipes_it_takes(tmp_path):
-    code = library(LinearCase(linear_network(1, (2, 2), 2)), tmp_path, True)
-    assert [code.cnn_linear_takes(*recipe) for recipe, _ in TAKEN] == [took for _, took in TAKEN]
+@pytest.mark.parametrize(("changed", "lacks"), OTHER_RECIPES, ids=str)
+def test_which_recipes_it_takes(changed, lacks):
+    case = LinearCase(linear_network(1, (2, 2), 2), replace(RECIPE, **changed))
+    step = training_step(case.program, case.recipe)
+    assert missing(case.program.plan, step) == lacks
+    assert (step.copy is None) == bool(lacks)
 
 
-REFUSED = (
-    (builders.two_layers(), "second: the step for one sample in C takes 32-bit outputs"),
-    (
-        builders.two_layers(output_bits=32, weight_bits=4),
-        "second: the step for one sample in C takes 8-bit weights",
-    ),
+OTHER_LAYERS = (
+    (linear_network(3, (3, 3), 2), "a multiple of 4 inputs"),
+    (linear_network(1, (16, 16), 2), "at most 255 pixels"),
+    (builders.two_layers(output_bits=32, weight_bits=4), "8-bit weights"),
 )
 
 
-@pytest.mark.parametrize(("network", "message"), REFUSED, ids=[text for _, text in REFUSED])
-def test_layers_that_it_does_not_take(network, message):
-    with pytest.raises(NotEmulated, match=message):
-        linear_header(allocate(network), False)
+@pytest.mark.parametrize(("network", "lacks"), OTHER_LAYERS, ids=[text for _, text in OTHER_LAYERS])
+def test_layers_that_it_does_not_take(network, lacks):
+    case = LinearCase(network)
+    step = training_step(case.program, case.recipe)
+    assert lacks in missing(case.program.plan, step)
+    with pytest.raises(NotEmulated, match=f"the step for one sample takes .*{lacks}"):
+        linear_header(case.program.plan, step)
 
 
 @pytest.mark.arm
 @pytest.mark.parametrize("copy", (False, True))
-def test_on_the_board(tmp_path, copy):
+@pytest.mark.parametrize(("channels", "size"), ((12, (4, 4)), (12, (3, 3))))
+def test_on_the_board(tmp_path, channels, size, copy):
     pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
     from tests.firmware.kernels_on_board import run_linear
 
-    case = LinearCase(linear_network(12, (4, 4), 10))
+    case = LinearCase(linear_network(channels, size, 10))
     assert run_linear(case, tmp_path, copy, STEPS).cycles.total() > 0

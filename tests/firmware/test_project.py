@@ -366,6 +366,75 @@ def test_with_training_both_known_answers_pass(tmp_path, capsys):
     assert "training steps" in result.uart and (result.reason, result.runs) == ("returned", 4)
 
 
+ONE_SAMPLE = ("--train", "--batch", "1", "--momentum-shift", "0")
+STEPS = (  # what is said of the step that a project has
+    (ONE_SAMPLE, "of a linear layer for one sample (cnn_linear.c); kernels also in SRAM"),
+    (
+        (*ONE_SAMPLE, "--no-kernel-copy"),
+        "of a linear layer for one sample (cnn_linear.c); kernels not copied",
+    ),
+    (
+        ("--train", "--rounding", "nearest"),
+        "of any layers; that of a linear layer for one sample takes batches of 1, "
+        "momentum_shift 0, stochastic rounding",
+    ),
+)
+
+
+@pytest.mark.parametrize(("words", "step"), STEPS, ids=("copy", "no copy", "any layers"))
+def test_the_step_is_chosen_and_named(words, step, tmp_path, capsys):
+    command(*words, out=tmp_path)
+    assert f"training step: {step}\n" in capsys.readouterr().out
+    assert f"training step: {step}\n" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_copy_is_refused_where_there_is_none(tmp_path, capsys):
+    assert command("--train", "--kernel-copy", out=tmp_path) == 2
+    assert (
+        "--kernel-copy: only the step of a linear layer for one sample keeps one; it takes batches "
+        "of 1, momentum_shift 0" in capsys.readouterr().err
+    )
+
+
+def test_a_project_that_takes_the_place_of_another_has_its_own_step(tmp_path):
+    linear = {"cnn_linear.c", "cnn_linear.h", "cnn_linear_config.h", "cnn_stream.c"}
+    general = {"cnn_update.c", "cnn_backward.h", "cnn_layers.c", "cnn_data_gradients_m4.c"}
+    for words, there, gone in (
+        (ONE_SAMPLE, linear, general),
+        (("--train",), general, linear),
+        (ONE_SAMPLE, linear, general),
+        ((), set(), linear | general),
+    ):
+        command(*words, out=tmp_path)
+        names = {path.name for path in tmp_path.iterdir()}
+        assert there <= names and not gone & names, words
+
+
+@pytest.mark.parametrize("words", ((), ("--no-kernel-copy",)))
+def test_with_one_sample_a_step_the_known_answer_passes(words, tmp_path):
+    command(*ONE_SAMPLE, "--rate-shift", "4", *words, out=tmp_path)
+    check = ["make", "-C", tmp_path, "check"]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0 and "PASS: 6 training steps, 1728 kernel words" in done.stdout
+    result = run_project(tmp_path)
+    assert result.verdict == "pass" and result.uart.count("PASS") == 2, result.uart
+    header = tmp_path / "cnn_linear_config.h"
+    text = header.read_text()
+    assert "#define CNN_LINEAR_SHIFT 21 " in text
+    header.write_text(text.replace("CNN_LINEAR_SHIFT 21", "CNN_LINEAR_SHIFT 22"))
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode != 0 and "have CRC-32 0x" in done.stdout
+
+
+@pytest.mark.arm
+def test_with_one_sample_a_step_the_known_answer_passes_on_the_emulated_board(tmp_path):
+    pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("needs arm-none-eabi-gcc (Debian: gcc-arm-none-eabi)")
+    command(*ONE_SAMPLE, "--rate-shift", "4", "--debugwait", "0", out=tmp_path)
+    assert generated.without_sdk(tmp_path, None) == "PASS"
+
+
 BAD = (
     (("--timer", "4"), "--timer 4: one of 0, 1, 2, 3"),
     (("--clock-divider", "3"), "--clock-divider 3: one of 1, 2, 4, 8, 16"),

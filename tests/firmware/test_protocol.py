@@ -288,6 +288,15 @@ def test_what_is_refused(board, error, name, values, header):
     assert board.number("host_infers") == 0
 
 
+def test_a_batch_is_not_larger_than_the_program_s(board):
+    hello(board)
+    for n in range(RECIPE.batch):
+        answer = ask(board, "example", n + 1, **example_of(n, flags=3 if n == 0 else 1))
+        assert answer["learnt"] == n + 1
+    assert ask(board, "example", RECIPE.batch + 1, **example_of(0, flags=5)) == "batch"
+    assert ask(board, "status", RECIPE.batch + 2)["steps"] == 0
+
+
 def test_a_message_that_is_none_and_one_of_a_wrong_length(board):
     hello(board)
     for sequence, (number, payload, error) in enumerate(

@@ -2,7 +2,8 @@
 
 10,000 steps of the last layer and 500 of several layers, with weights of 8, 4, 2 and 1 bits; kernel
 and bias memory are compared after every step.  Narrow weights are the highest bits of the shipped
-ones; examples are made up.  Arguments choose networks or widths: ``digits``, ``4``.
+ones; examples are made up.  Arguments choose networks or widths: ``digits``, ``4``, or
+``one-sample``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,16 +28,32 @@ EXAMPLES = 64
 
 @dataclass(frozen=True)
 class Case:
-    """One row: ``layers`` of a shipped network, and how many steps."""
+    """One row: ``layers`` of a shipped network, and how many steps.
+
+    ``momentum_shift`` of 0: the step of a linear layer for one sample (cnn_linear.c).
+    """
 
     network: str
     layers: tuple[str, ...]
     steps: int
     rate_shift: int
     bits: int = 8
+    momentum_shift: int = 3
+
+    @property
+    def trained(self) -> str:
+        """What is, in a cell of a table."""
+        return ", ".join(self.layers) + (" (one sample)" if self.momentum_shift == 0 else "")
+
+    def named(self, names: Collection[str]) -> bool:
+        """Whether it is asked for; no names: all are."""
+        mine = {self.network, str(self.bits)} if self.momentum_shift else {ONE_SAMPLE}
+        return not names or bool(mine & set(names))
 
 
 WIDTHS = (8, 4, 2, 1)
+NETWORKS = ("digits", "fashion", "keywords")
+ONE_SAMPLE = "one-sample"  # chooses the rows of cnn_linear.c
 CASES = tuple(
     Case(network, layers, steps, rate_shift, bits)
     for network, layers, steps, rate_shift in (
@@ -48,7 +65,7 @@ CASES = tuple(
         ("keywords", ("fc",), 10_000, 10),
     )
     for bits in WIDTHS
-)
+) + tuple(Case(network, ("fc",), 10_000, 7, momentum_shift=0) for network in NETWORKS)
 HEADER = "| network | layers | steps | bits | kernel words written | equal after every step |"
 
 
@@ -87,6 +104,7 @@ def task_of(case: Case) -> tuple[Program, Recipe, np.ndarray, np.ndarray]:
         steps=case.steps,
         rate_shift=case.rate_shift - (8 - case.bits),
         deeper_shift=1,
+        momentum_shift=case.momentum_shift,
     )
     classes = network.layers[-1].out_channels
     return program, recipe, *random_examples(network.input_shape, classes)
@@ -101,7 +119,7 @@ def run_case(case: Case, folder: Path) -> str:
         both.step(images[shown], labels[shown])
         both.check()
     return (
-        f"| {case.network} | {', '.join(case.layers)} | {case.steps:,} | "
+        f"| {case.network} | {case.trained} | {case.steps:,} | "
         f"{case.bits} | {both.trainer.slots_written['kernel']:,} | yes |"
     )
 
@@ -111,7 +129,7 @@ def main(names: list[str]) -> Iterator[str]:
     yield HEADER
     yield "| --- | --- | --- | --- | --- | --- |"
     for case in CASES:
-        if names and not {case.network, str(case.bits)} & set(names):
+        if not case.named(names):
             continue
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@
 #include "cnn_protocol_port.h"
 #if CNN_BOARD_TRAINS
 #include "cnn_train.h"
+#include "cnn_train_config.h"
 #endif
 #if CNN_BOARD_SAVES
 #include "cnn_store.h"
@@ -32,7 +33,7 @@ static struct {
     uint32_t examples; /* since start-up */
     uint32_t learnt;   /* examples since the last restart */
     uint32_t steps;    /* likewise */
-    uint8_t batch;     /* one was begun and not applied */
+    uint32_t batch;    /* examples of the one that was begun and not applied */
 } state;
 
 /* --- who is there */
@@ -107,7 +108,7 @@ static void learn(uint32_t label, uint8_t flags)
         cnn_train_begin();
     cnn_train_learn(label);
     state.learnt++;
-    state.batch = 1;
+    state.batch++;
     if (flags & CNN_FLAG_APPLY) {
         cnn_train_apply();
         state.steps++;
@@ -123,7 +124,7 @@ static int sensible(uint8_t flags)
         return 1;
     if (flags > (CNN_FLAG_LEARN | CNN_FLAG_BEGIN | CNN_FLAG_APPLY) || !(flags & CNN_FLAG_LEARN))
         return 0;
-    return ((flags & CNN_FLAG_BEGIN) != 0) != state.batch;
+    return ((flags & CNN_FLAG_BEGIN) != 0) != (state.batch != 0);
 }
 
 uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
@@ -139,6 +140,10 @@ uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
         return cnn_fail(answer, CNN_ERROR_UNSUPPORTED, flags);
     if (!sensible(flags))
         return cnn_fail(answer, CNN_ERROR_FLAGS, flags);
+#if CNN_BOARD_TRAINS
+    if (flags != 0 && state.batch == CNN_TRAIN_BATCH)
+        return cnn_fail(answer, CNN_ERROR_BATCH, CNN_TRAIN_BATCH);
+#endif
     if (!keep_part(payload + CNN_EXAMPLE_DATA_AT, offset, open)
         || cnn_crc32(0, (uint8_t *)state.sample, SAMPLE_BYTES)
                != cnn_get32(payload + CNN_EXAMPLE_CHECK_AT))
@@ -242,6 +247,9 @@ uint32_t on_write(const uint8_t *payload, uint32_t open, uint8_t *answer)
         return cnn_fail(answer, CNN_ERROR_ADDRESS, address);
     for (uint32_t n = 0; n < open; n += 4)
         cnn_write(address + n, cnn_get32(payload + CNN_WRITE_DATA_AT + n));
+#if CNN_BOARD_TRAINS
+    cnn_train_reload();
+#endif
     return 0;
 }
 
