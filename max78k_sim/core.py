@@ -11,7 +11,7 @@ import numpy as np
 from .arithmetic import ACTIVATION_MAX
 from .engine import choose_path, pack, steps
 from .engine.path import PATHS
-from .engine.steps import Assembly, Map, View
+from .engine.steps import Assembly, Map, View, address
 from .errors import NotEmulated
 from .memory import Memory
 from .ops import stages
@@ -157,11 +157,6 @@ class Steps:
         """Numbers that a run keeps beside the arena, with a line of sums."""
         widest = int(self.steps[:, steps.FIELDS.index("channels")].max(initial=0))
         return PLACES + steps.OPERANDS + steps.vectors(widest)
-
-
-def address(array: np.ndarray) -> int:
-    """Of an array's first byte."""
-    return array.__array_interface__["data"][0]
 
 
 class Core:

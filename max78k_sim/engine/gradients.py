@@ -19,7 +19,7 @@ from . import choose_path
 from .backward import BIASES, INPUTS, JOB, LARGEST_SHIFT, WEIGHTS
 from .native import BACKWARD, loaded
 from .pairs import ROWS, VECTOR_BYTES, VECTORS, WORD
-from .steps import LANES, SLACK, SUM_BYTES
+from .steps import LANES, SLACK, SUM_BYTES, address
 
 Pair = tuple[int, int]  # of rows, of columns
 PAIR_BYTES = 2  # of an int16
@@ -42,7 +42,7 @@ class Work:
     def run(self, code: Callable[[int], None], arrays: dict[str, np.ndarray], **numbers: int):
         """Run the job after some of its fields became addresses of arrays, and others numbers."""
         for name, array in arrays.items():
-            self.job[PLACE[name]] = array.ctypes.data
+            self.job[PLACE[name]] = address(array)
         for name, number in numbers.items():
             self.job[PLACE[name]] = number
         code(self.place)
@@ -70,15 +70,15 @@ class Plan:
     def new_work(self) -> Work:
         """Work that starts as zeros."""
         memory = {name: zeros(size) for name, size in self.memory.items()}
-        fields = {name: array.ctypes.data for name, array in (self.tables | memory).items()}
+        fields = {name: address(array) for name, array in (self.tables | memory).items()}
         job = np.array([(self.fields | fields).get(name, 0) for name in JOB], np.int64)
-        return Work(job, job.ctypes.data, memory)
+        return Work(job, address(job), memory)
 
 
 def zeros(size: int) -> np.ndarray:
     """uint8 [size], at the start of a line of the cache."""
     array = np.zeros(size + LINE, np.uint8)
-    start = -array.ctypes.data % LINE
+    start = -address(array) % LINE
     return array[start : start + size]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from . import choose_path
+from . import choose_path, native
 from .lanes import (
     I1,
     I8,
@@ -30,9 +30,9 @@ from .lanes import (
     store,
     variable,
 )
-from .native import ERRORS, loaded
+from .native import ERRORS
 from .path import Path
-from .steps import LANES, NUMBER, SUM_BYTES
+from .steps import LANES, NUMBER, SUM_BYTES, address
 
 NORMALISE, SPREAD = range(2)
 JOB = (  # addresses and numbers
@@ -114,9 +114,8 @@ def spread(
 
 def run(arrays: dict[str, np.ndarray], **numbers: int) -> None:
     """A job of these."""
-    fields = {name: array.ctypes.data for name, array in arrays.items()} | numbers
-    job = np.array([fields.get(name, 0) for name in JOB], np.int64)
-    loaded(choose_path(), ERRORS)(job.ctypes.data)
+    addresses = {name: address(array) for name, array in arrays.items()}
+    native.run(ERRORS, choose_path(), JOB, addresses | numbers)
 
 
 # ---- the code -----------------------------------------------------------------------------------

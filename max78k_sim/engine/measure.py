@@ -13,7 +13,7 @@ from llvmlite import ir
 from .lanes import I64
 from .native import address_of, compiled, target
 from .path import PATHS, WORD
-from .steps import LANES
+from .steps import LANES, address
 from .tile import PEAK_VECTORS, build_peak
 
 ROUNDS = 200_000  # of a call that is timed
@@ -32,6 +32,6 @@ def peak_of(path: str, threads: int, seconds: float) -> float:
     with ThreadPoolExecutor(threads) as pool:
         while time.perf_counter() < end:
             start = time.perf_counter()
-            list(pool.map(partial(work, ROUNDS), [array.ctypes.data for array in operands]))
+            list(pool.map(partial(work, ROUNDS), [address(array) for array in operands]))
             best = max(best, threads * each / (time.perf_counter() - start))
     return best

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -79,6 +80,12 @@ def loaded(path: str, name: str = FORWARD) -> Callable[[int], None]:
         code = compiled(written.module_of(PATHS[path]), machine)
         write_checked(file, code)
     return ctypes.CFUNCTYPE(None, ctypes.c_int64)(address_of("max78k_run", code, machine))
+
+
+def run(name: str, path: str, names: tuple[str, ...], fields: dict[str, int]) -> None:
+    """Run a job of a module: numbers and addresses, in the order of their ``names``, or 0."""
+    job = array("q", [fields.get(each, 0) for each in names])
+    loaded(path, name)(job.buffer_info()[0])
 
 
 # ---- the cache ----------------------------------------------------------------------------------

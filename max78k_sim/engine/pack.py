@@ -93,17 +93,26 @@ def sums_of(kernels: np.ndarray, zero: int, lanes: int) -> np.ndarray:
 
 def fit(weights: np.ndarray, blocks: np.ndarray, largest: int) -> bool:
     """Whether no data can carry a pair, added over two words of a Pack, out of 16 bits."""
+    if largest_sum(np.abs(weights), blocks) * largest <= LARGEST_PAIR:
+        return True  # whatever the signs
     zeros = np.zeros_like(weights)  # with one zero, NumPy takes ten times as long
     above, below = np.maximum(weights, zeros), -np.minimum(weights, zeros)
-    for values, limit in ((above, LARGEST_PAIR), (below, SMALLEST_PAIR)):
-        pairs = values.view(np.int16)  # of bytes, 0 to 128
-        pairs = (pairs & 255) + (pairs.view(np.uint16) >> 8).view(np.int16)
-        for vectors, _, groups, first, _ in blocks.tolist():
-            size = vectors * LANES * 2
-            two = pairs[first // 2 : first // 2 + 2 * groups * size].reshape(groups, 2, size)
-            if int((two[:, 0] + two[:, 1]).max(initial=0)) * largest > limit:
-                return False
-    return True
+    return (
+        largest_sum(above, blocks) * largest <= LARGEST_PAIR
+        and largest_sum(below, blocks) * largest <= SMALLEST_PAIR
+    )
+
+
+def largest_sum(weights: np.ndarray, blocks: np.ndarray) -> int:
+    """Of pairs, added over the two words of a group; of bytes from 0 to 128."""
+    words = weights.view(np.uint16)
+    pairs = (words & 255) + (words >> 8)
+    found = 0
+    for vectors, _, groups, first, _ in blocks.tolist():
+        size = vectors * LANES * 2
+        two = pairs[first // 2 : first // 2 + 2 * groups * size].reshape(groups, 2, size)
+        found = max(found, int((two[:, 0] + two[:, 1]).max(initial=0)))
+    return found
 
 
 def words_of(shape: tuple[int, ...], row: int, column: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from . import choose_path
+from . import choose_path, native
 from .lanes import I8, I16, I64, Row, at, clip, function_of, in_runs, load_at, splat, store
-from .native import UPDATE, loaded
+from .native import UPDATE
 from .path import Path
-from .steps import LANES
+from .steps import LANES, address
 
 DRAW_BITS = 32
 ROUNDS = 2  # of multiplications in a draw, between three shifts
@@ -32,7 +32,6 @@ NUMBERS = (  # the same for all weights
     "right_0", "factor_0", "right_1", "factor_1", "right_2",
 )  # fmt: skip
 JOB = ("weights", "velocity", "fraction", "count", *NUMBERS)
-PLACE = {name: number for number, name in enumerate(JOB)}
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,10 @@ def step(
     for (name, array), kind in zip(arrays.items(), (np.int8, np.int64, np.int16), strict=True):
         if array.dtype != kind or not array.flags.c_contiguous:
             raise TypeError(f"{name} is {array.dtype}, it has to be {np.dtype(kind)}, in one run")
-    fields = {name: array.ctypes.data for name, array in arrays.items()}
+    fields = {name: address(array) for name, array in arrays.items()}
     fields |= numbers(how, draws) | {"count": weights.size}
     fields["fraction_step"] = 0 if fraction is None else kept.itemsize
-    job = np.array([fields[name] for name in JOB], np.int64)
-    loaded(choose_path(), UPDATE)(job.ctypes.data)
+    native.run(UPDATE, choose_path(), JOB, fields)
 
 
 def numbers(how: Step, draws: Draws) -> dict[str, int]:
