@@ -90,6 +90,11 @@ STRATEGIES = {
         kept="latents, 4 bits", teacher=True, start="whitened",
         recipe=DISTILLED | {"steps": 1200, "rate_shift": 9},
     ),
+    "whitened, seldom": Strategy(
+        "as whitened, with the new class in one of twenty samples instead of one of ten",
+        kept="latents, 4 bits", teacher=True, start="whitened",
+        recipe=DISTILLED | {"new_share": 12},
+    ),
     "whitened, two layers": Strategy(
         "as whitened, and the layer before the last one", 2,
         kept="latents, 4 bits", teacher=True, start="whitened",
