@@ -1,8 +1,8 @@
 """The generated C as an Arm program on the emulated board, a batch at a time, and what it takes.
 
 The program is runtime/cosim/cnn_cosim.c with the generated files: it waits in ``cnn_cosim_wait``
-for a command.  Samples are written to data memory as a camera would; inferences go through the bus
-and take the accelerator's time.  Nothing else is done from outside.
+for a command.  Samples are written to data memory, or to the FIFOs, as a camera would; inferences
+go through the bus and take the accelerator's time.  Nothing else is done from outside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy as np
 
 from max78k_sim import placement
 from max78k_sim.allocation import Plan
-from max78k_sim.errors import InputError, NotEmulated
+from max78k_sim.errors import InputError
+from max78k_sim.fifo import fifo_words
+from max78k_sim.machine import FAST_FIFO
 
 from .board.board import Board
 from .board.cpu import SRAM
@@ -70,8 +72,6 @@ class BoardSide:
     name = "C on the emulated Arm"
 
     def __init__(self, elf: Path, plan: Plan):
-        if plan.network.fifo:
-            raise NotEmulated("co-simulation of a network that reads its input from FIFOs")
         self.plan = plan
         self.board = board = Board(elf)
         self.memory = board.accelerator.bus.machine.memory
@@ -126,7 +126,15 @@ class BoardSide:
         return np.array(outputs, np.int64)
 
     def _put_sample(self) -> None:
-        """Into data memory, as a camera would."""
+        """Into data memory, or the FIFOs (before the start: their depth is not modelled), as a
+        camera would: the processor's cycles for it are not counted."""
+        network = self.plan.network
+        if network.fifo:
+            push = self.board.accelerator.bus.runner.push
+            for number, words in fifo_words(network, self._image).items():
+                for word in words.tolist():
+                    push(FAST_FIFO if network.fast_fifo else number, word)
+            return
         source = self.plan.placement(0, "input")
         placement.write(self.memory, source, self._image.reshape(source.shape))
 

@@ -73,15 +73,16 @@ ONE_SAMPLE = (
     ("fashion", "--no-kernel-copy", 25_500),
     ("digits", "--kernel-copy", 29_000),
     ("keywords", "--no-kernel-copy", 31_000),
+    ("fashion", "--fifo", 22_500),
 )
 
 
 @pytest.mark.arm
-@pytest.mark.parametrize(("name", "copy", "most"), ONE_SAMPLE)
-def test_one_sample_a_step(capsys, name, copy, most):
+@pytest.mark.parametrize(("name", "option", "most"), ONE_SAMPLE)
+def test_one_sample_a_step(capsys, name, option, most):
     pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
     recipe = ("--batch", "1", "--momentum-shift", "0", "--rate-shift", "5", "--steps", "4")
-    words = ["cosim", *options_of(name), "--data", "random", *recipe, copy, "--json"]
+    words = ["cosim", *options_of(name), "--data", "random", *recipe, option, "--json"]
     assert cli.main(words) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["identical"] and found["steps"] == 4 and found["written"]["kernel"] > 50
