@@ -155,6 +155,17 @@ class Kernels:
     bits: int
     taps: tuple[int, ...]  # element of each byte of a kernel
 
+    @property
+    def outputs_a_word(self) -> int:
+        """The fewest outputs of a processor whose kernels fill whole kernel words."""
+        lanes = 8 // self.bits
+        return next(
+            outputs
+            for outputs in range(1, lanes * KERNEL_BYTES + 1)
+            if outputs * self.each % lanes == 0
+            and outputs * self.each // lanes * len(self.taps) % KERNEL_BYTES == 0
+        )
+
     def elements(self) -> tuple[np.ndarray, np.ndarray]:
         """int64 [n] twice: 8 * address + bit, and element, as the C code walks them."""
         lanes, found = 8 // self.bits, []

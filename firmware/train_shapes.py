@@ -12,11 +12,14 @@ from max78k_sim.allocation import Plan
 from max78k_sim.errors import NotEmulated
 from max78k_sim.layer import NETWORK_INPUT, Layer
 
-from .train_runs import NONE, Run, find_runs
+from .train_runs import NONE, Kernels, Run, find_kernels, find_runs
 
 # int32 gradients of weights that are made at once, if that is an output or more: of kernels with
 # one tap, and with several, where more at once save arranging the data again
 WORK_SUMS = 1024, 3072
+GROUP = 4  # processors of which gradients are made together, where they are applied at once
+WORK_STEPPED = 3072  # int32 gradients of those, and ...
+WORK_ERRORS = 4096  # ... int16 errors, of the outputs that are made together: where that is one
 SHARE_ONE = 1 << 15
 THERE = -2  # CNN_THERE
 PLAIN, FEATURES, WIDENED = "CNN_PLAIN", "CNN_FEATURES", "CNN_WIDENED"
@@ -59,12 +62,13 @@ class LayerStep:
 class Shape:
     """One layer's geometry, in the C code's terms."""
 
-    def __init__(self, plan: Plan, step: LayerStep, involved: frozenset[int]):
+    def __init__(self, plan: Plan, step: LayerStep, involved: frozenset[int], at_once=False):
         self.plan, self.step, self.layer = plan, step, step.layer
         layer = step.layer
         self.sources = layer.sources
         self.lower = [source for source in layer.sources if source in involved]
         self.trained = bool(step.numbers)
+        self.at_once = at_once
         self.passes_down = bool(self.lower)
         self.pools = layer.pool != (1, 1)
         self.average = self.pools and layer.pool_average
@@ -174,9 +178,49 @@ class Shape:
     @property
     def outputs_at_once(self) -> int:
         """Outputs of which the gradients are made together: in pairs, where two fit."""
+        if self.at_once:
+            return self.outputs_stepped
         several_taps = self.step.kernel != (1, 1)
         pairs = WORK_SUMS[several_taps] // (2 * self.weights_an_output)
         return min(self.layer.out_channels, max(1, 2 * pairs))
+
+    @cached_property
+    def kernels(self) -> Kernels | None:
+        """Where they lie."""
+        if not self.layer.has_kernels:
+            return None
+        return find_kernels(self.plan.placement(self.name, "kernel"))
+
+    @property
+    def gradients_an_output(self) -> int:
+        """int32 of one output that are made together: of all inputs, or of some processors'."""
+        if not self.at_once or self.kernels is None:
+            return self.weights_an_output
+        taps = self.step.kernel[0] * self.step.kernel[1]
+        return GROUP * self.kernels.each * taps
+
+    @cached_property
+    def outputs_stepped(self) -> int:
+        """The same where they step at once: all, or so many that end with a kernel word.
+
+        One that two parts of the outputs share is read, and written, for each.
+        """
+        assert self.kernels is not None
+        positions = self.layer.out_size[0] * self.layer.out_size[1]
+        most = min(WORK_STEPPED // self.gradients_an_output, WORK_ERRORS // positions)
+        if most >= self.layer.out_channels:
+            return self.layer.out_channels
+        word = self.kernels.outputs_a_word
+        return most // word * word or max(1, most & -2)
+
+    @property
+    def gradients(self) -> int:
+        """int32 of gradients that are kept while the layer learns."""
+        size = 0
+        if self.step.number("kernel") != NONE:
+            size = self.outputs_at_once * self.gradients_an_output
+        learns = self.at_once and bool(self.step.numbers)  # of biases; largest errors
+        return max(size, self.layer.out_channels * learns)
 
     @property
     def scratch(self) -> int:

@@ -14,13 +14,13 @@ import numpy as np
 from max78k_sim.allocation import Plan
 
 from .train_buffers import Buffer, arrange
-from .train_runs import NONE, Kernels, Run, find_kernels
+from .train_runs import Kernels, Run
 from .train_shapes import PLAIN, LayerStep, Shape
 
 ACTIVATIONS = {None: "CNN_LINEAR", "relu": "CNN_RELU", "abs": "CNN_ABS"}
 TIMES = 3  # of a layer: its error is taken; gradients; what is passed down
 TAKEN, LEARNT, PASSED = range(TIMES)
-SLOT_BYTES = 456  # of cnn_slot: a kernel word with all that can lie in it
+SLOT_BYTES = 600 + 4 * 261  # of cnn_slot, a kernel word with all that can lie in it; of changes
 OTHER_BYTES = 64  # numbers of the step, and what aligns them
 
 
@@ -29,14 +29,21 @@ class TrainingStep:
     """What the C training step has to know; the numbers are the trainer's own.
 
     ``layers``: from the last one down; ``constants``: names (without CNN_) and values; ``powers``:
-    the soft-max's table; ``copy``: None for the step of any layers; for that of a linear layer and
-    one sample (linear_step.py), whether it keeps a copy of the kernels in SRAM.
+    the soft-max's table; ``state``: bytes that are kept from step to step, by purpose; ``copy``:
+    None for the step of any layers; for that of a linear layer and one sample (linear_step.py),
+    whether it keeps a copy of the kernels in SRAM.
     """
 
     layers: tuple[LayerStep, ...]
     constants: Mapping[str, int | str]
     powers: tuple[int, ...]
+    state: Mapping[str, int]
     copy: bool | None = None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether gradients are applied as they are made: a step is one sample."""
+        return bool(self.constants["TRAIN_AT_ONCE"])
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Tables:
 def find_tables(plan: Plan, step: TrainingStep) -> Tables:
     """All rows and the sizes of all buffers."""
     involved = frozenset(each.layer.index for each in step.layers)
-    shapes = [Shape(plan, each, involved) for each in step.layers]
+    shapes = [Shape(plan, each, involved, step.at_once) for each in step.layers]
     for shape in shapes:
         shape.refuse()
     buffers = list(buffers_of(shapes))
@@ -110,9 +117,9 @@ def buffers_of(shapes: list[Shape]) -> list[Buffer]:
     for shape in shapes:
         begin, name = times[shape.layer.index], shape.name
         now = begin + PASSED
-        if shape.step.number("kernel") != NONE:
-            each = shape.outputs_at_once * shape.weights_an_output
-            found.append(Buffer(f"gradients {name}", each, begin + LEARNT, begin + LEARNT))
+        if shape.gradients:
+            size = shape.gradients
+            found.append(Buffer(f"gradients {name}", size, begin + LEARNT, begin + LEARNT))
         if not shape.passes_down:
             continue
         end = now if shape.side_by_side else max(taken(source) for source in shape.lower)
@@ -164,7 +171,7 @@ def row_of(
         step,
         shape.read_runs(),
         shape.output_runs() if layer.has_kernels else (),
-        find_kernels(shape.plan.placement(layer.name, "kernel")) if layer.has_kernels else None,
+        shape.kernels,
         shape.bias_runs(),
         tuple((places[name] + start, exponents[name]) for name, start in errors),
         tuple(slices),
@@ -197,16 +204,14 @@ def row_of(
 def sram(tables: Tables, step: TrainingStep) -> dict[str, int]:
     """Bytes that the C training step holds, by purpose; what a program adds is not counted."""
     sizes, given = tables.sizes, {name: int(value) for name, value in step.constants.items()}
-    weights = given["TRAIN_WEIGHTS"]
     return {
-        "velocities": 4 * weights * (3 if given["TRAIN_ADAM"] else 1),
-        "fractions": given["TRAIN_FRACTION"] * weights,
+        **step.state,
         "errors": 2 * sizes["ERRORS"],
         "sums": 4 * sizes["SUMS"],
         "maps": sizes["MAPS"],
         "kernels": sizes["KERNELS"] + sizes["BIASES"],
         "scratch": 2 * sizes["SCRATCH"],
-        "logits": 8 * given["TRAIN_CLASSES"] * (1 + given["TRAIN_WIDE_BIAS"]),
+        "logits": 8 * given["TRAIN_CLASSES"],
         "kernel word": SLOT_BYTES,
         "other": 4 * sizes["EXPONENTS"] + OTHER_BYTES,
     }

@@ -14,7 +14,8 @@ from .train_tables import Row, Tables, TrainingStep, find_tables
 NUMBERS_A_LINE = 12
 TRAIN_SOURCES = (  # of the step of any layers, in runtime/, each with its header
     "cnn_train", "cnn_backward", "cnn_update", "cnn_weights", "cnn_operands", "cnn_activations",
-    "cnn_loss", "cnn_products", "cnn_blocks", "cnn_fast_step",
+    "cnn_loss", "cnn_products", "cnn_blocks", "cnn_fast_step", "cnn_at_once",
+    "cnn_changes", "cnn_fast_read", "cnn_narrow_step", "cnn_state", "cnn_weight_step",
 )  # fmt: skip
 LINEAR_SOURCES = ("cnn_train", "cnn_linear", "cnn_stream")  # of a linear layer and one sample
 COMMON = ("cnn_dsp.h", "cnn_power.h", "cnn_random.h", "cnn_schedule.h")

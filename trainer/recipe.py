@@ -106,6 +106,11 @@ class Recipe:
             )
 
     @property
+    def at_once(self) -> bool:
+        """Whether a step is one sample, whose gradient can be applied as it is made."""
+        return self.batch == 1
+
+    @property
     def gradient_limit(self) -> int:
         """The largest gradient of a sample, in units of the velocities."""
         return optimizers.gradient_limit(self.batch, self.momentum_shift)

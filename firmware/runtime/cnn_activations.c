@@ -17,11 +17,11 @@ void cnn_read_map(const cnn_runs *runs, int8_t *map)
         uint32_t address = run->address;
 
         for (unsigned left = run->words; left > 0; left--, address += run->step) {
-            const uint32_t word = cnn_read(address);
+            uint32_t word = cnn_read(address) >> 8 * run->first_lane;
             int8_t *target = first;
 
-            for (unsigned lane = 0; lane < run->lanes; lane++, target += run->lane_step)
-                *target = lane_of(word, run->first_lane + lane);
+            for (unsigned lane = run->lanes; lane > 0; lane--, target += run->lane_step, word >>= 8)
+                *target = lane_of(word, 0);
             if (left > 1)
                 first += run->word_step;
         }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cnn_activations.h"
+#include "cnn_at_once.h"
 #include "cnn_arithmetic.h"
 #include "cnn_blocks.h"
 #include "cnn_layers.h"
@@ -97,6 +98,39 @@ static int32_t find_mantissas(const cnn_layer *layer)
     return cnn_normalise(errors, layer->outputs, layer->error_bits, mantissas);
 }
 
+static int32_t bias_gradient(const cnn_layer *layer, uint32_t out)
+{
+    int32_t sum = 0;
+
+    for (uint32_t n = out; n < layer->outputs; n += layer->how.out_channels)
+        sum += mantissas[n];
+    return sum;
+}
+
+#if CNN_TRAIN_AT_ONCE
+static void learn_kernels(const cnn_layer *layer, int32_t shift)
+{
+    cnn_learn_at_once(layer, mantissas, &maps[layer->view], shift, &sums[layer->gradients],
+                      scratch);
+}
+
+static void learn_biases(const cnn_layer *layer, int32_t shift)
+{
+    int32_t *const gradients = &sums[layer->gradients];
+
+    for (uint32_t out = 0; out < layer->how.out_channels; out++)
+        gradients[out] = bias_gradient(layer, out);
+    cnn_step_biases(layer, gradients, shift);
+}
+
+#if CNN_TRAIN_WIDE_BIAS
+static void learn_wide_biases(int32_t shift)
+{
+    for (uint32_t class = 0; class < CNN_TRAIN_CLASSES; class++)
+        cnn_step_wide_bias(class, bias_gradient(cnn_layers, class), shift);
+}
+#endif
+#else
 static void learn_kernels(const cnn_layer *layer, int32_t shift)
 {
     const cnn_correlation *how = &layer->how;
@@ -112,31 +146,40 @@ static void learn_kernels(const cnn_layer *layer, int32_t shift)
     }
 }
 
-/* A bias is a weight whose input is CNN_BIAS_INPUT everywhere. */
-static void learn_biases(const cnn_layer *layer, uint32_t first, int32_t shift)
+static void learn_biases(const cnn_layer *layer, int32_t shift)
 {
-    const uint32_t channels = layer->how.out_channels;
+    for (uint32_t out = 0; out < layer->how.out_channels; out++) {
+        const int32_t sum = bias_gradient(layer, out);
 
-    for (uint32_t out = 0; out < channels; out++) {
-        int32_t sum = 0;
-
-        for (uint32_t n = out; n < layer->outputs; n += channels)
-            sum += mantissas[n];
-        cnn_add_gradients(first + out, &sum, 1, cnn_limit_shift(shift - CNN_BIAS_BITS));
+        cnn_add_gradients(layer->biases->first + out, &sum, 1, shift);
     }
 }
 
+#if CNN_TRAIN_WIDE_BIAS
+static void learn_wide_biases(int32_t shift)
+{
+    for (uint32_t class = 0; class < CNN_TRAIN_CLASSES; class++) {
+        const int32_t sum = bias_gradient(cnn_layers, class);
+
+        cnn_add_gradients(CNN_TRAIN_WIDE_FIRST + class, &sum, 1, shift);
+    }
+}
+#endif
+#endif
+
+/* Gradients of what is trained.  A bias is a weight whose input is CNN_BIAS_INPUT everywhere. */
 static void learn(const cnn_layer *layer, int32_t exponent)
 {
     const int32_t shift = cnn_limit_shift(layer->gradient_exponent + FRACTION_BITS - exponent);
+    const int32_t bias_shift = cnn_limit_shift(shift - CNN_BIAS_BITS);
 
     if (layer->kernels->first != CNN_NONE)
         learn_kernels(layer, shift);
     if (layer->biases != NULL && layer->biases->first != CNN_NONE)
-        learn_biases(layer, layer->biases->first, shift);
+        learn_biases(layer, bias_shift);
 #if CNN_TRAIN_WIDE_BIAS
     if (layer == cnn_layers)
-        learn_biases(layer, CNN_TRAIN_WIDE_FIRST, shift);
+        learn_wide_biases(bias_shift);
 #endif
 }
 

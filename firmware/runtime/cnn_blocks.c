@@ -33,11 +33,19 @@ int32_t cnn_mantissa(int32_t sum, int32_t shift, int32_t bits)
 
 int32_t cnn_normalise(const int32_t *sums, uint32_t count, int32_t bits, int16_t *mantissas)
 {
-    const int32_t over = cnn_bit_length(sums, count) - bits, shift = over > 0 ? over : 0;
+    const int32_t over = cnn_bit_length(sums, count) - bits, limit = (int32_t)((1u << bits) - 1);
 
-    for (uint32_t n = 0; n < count; n++)
-        mantissas[n] = (int16_t)cnn_mantissa(sums[n], shift, bits);
-    return shift;
+    if (over <= 0) {
+        for (uint32_t n = 0; n < count; n++)
+            mantissas[n] = (int16_t)sums[n];
+        return 0;
+    }
+    for (uint32_t n = 0; n < count; n++) { /* rounded, the lowest is -2^bits */
+        const int32_t value = cnn_rounded(sums[n], over);
+
+        mantissas[n] = (int16_t)(value > limit ? limit : value < -limit ? -limit : value);
+    }
+    return over;
 }
 
 /* Bits that hold numbers from 0 to count - 1. */

@@ -18,6 +18,9 @@
 /* A function with registers of its own. */
 #define CNN_APART __attribute__((noinline))
 
+/* A function that is part of its callers, where some of its arguments are constants. */
+#define CNN_WITHIN static inline __attribute__((always_inline))
+
 /* A phase of a step: with -DCNN_PHASE=CNN_APART a function of its own in profiles. */
 #ifndef CNN_PHASE
 #define CNN_PHASE
@@ -98,6 +101,17 @@ static inline uint32_t cnn_bytes_13(uint32_t word)
     return pair;
 #else
     return cnn_bytes_02(word >> 8);
+#endif
+}
+
+/* value / 2^shift, rounded half up: the shift leaves half in the carry.  shift: 1 to 31. */
+static inline int32_t cnn_round_right(int32_t value, uint32_t shift)
+{
+#if CNN_HAS_DSP
+    __asm__("asrs %0, %0, %1\n\t adc %0, %0, #0" : "+r"(value) : "r"(shift) : "cc");
+    return value;
+#else
+    return (value >> shift) + (value >> (shift - 1) & 1);
 #endif
 }
 

@@ -1,26 +1,16 @@
 #include "cnn_fast_step.h"
 
+#include "cnn_changes.h"
 #include "cnn_dsp.h"
 #include "cnn_map.h"
+#include "cnn_narrow_step.h"
 #include "cnn_port.h"
 #include "cnn_random.h"
+#include "cnn_weights.h"
 
-enum {
-    SLOTS = 16,  /* of which changes are made before they are applied */
-    LONGEST = 32 /* bytes of a run, at most: longer ones are made in parts */
-};
+const uint32_t cnn_fast_step_sram = sizeof cnn_changes;
 
-/* What weights lose, in the order of the stream; past the end of a slot: the next one's. */
-static uint8_t changes[SLOTS * CNN_KERNEL_BYTES + LONGEST];
-
-static struct {
-    const int32_t *velocity;
-    uint32_t salt;
-    int32_t rate; /* a product with a velocity: 2^32 is a step of a weight */
-} now;
-
-/* rate / 2^(shift + 8) in units of 2^-32; 0 where that is no number of 31 bits. */
-static int32_t whole_rate(int32_t rate, int shift)
+int32_t cnn_fast_rate(int32_t rate, int shift)
 {
     if (shift < 1 || shift > 32)
         return 0;
@@ -29,18 +19,20 @@ static int32_t whole_rate(int32_t rate, int shift)
     return rate < 1 << (shift + 7) ? rate * (1 << (24 - shift)) : 0;
 }
 
-/* Kernels of convolutions lie last tap first. */
-static int are_turned(const cnn_kernels *kernels)
+uint32_t cnn_fast_limit(int32_t whole_rate)
+{
+    return whole_rate <= 253 ? 0x7fffffffu : 0xffffffffu / (uint32_t)whole_rate * 127 - 1;
+}
+
+int cnn_are_turned(const cnn_kernels *kernels)
 {
     return kernels->taps > 1 && kernels->tap[0] != 0;
 }
 
-static int are_in_order(const cnn_kernels *kernels)
+int cnn_are_in_order(const cnn_kernels *kernels)
 {
-    const unsigned last = are_turned(kernels) ? kernels->taps - 1u : 0;
+    const unsigned last = cnn_are_turned(kernels) ? kernels->taps - 1u : 0;
 
-    if (kernels->bits != 8)
-        return 0;
     for (unsigned tap = 0; tap < kernels->taps; tap++)
         if (kernels->tap[tap] != (last != 0 ? last - tap : tap))
             return 0;
@@ -50,67 +42,25 @@ static int are_in_order(const cnn_kernels *kernels)
     return 1;
 }
 
-int cnn_fast_step_takes(const cnn_layer *layer, const int32_t *velocity, int32_t rate, int shift)
+int cnn_fast_step_takes(const cnn_kernels *kernels)
 {
-    const cnn_correlation *how = &layer->how;
-    const int32_t *next = velocity + layer->kernels->first;
-    const int32_t *const end = next + (uint32_t)how->out_channels * how->in_channels
-                                          * how->kernel_rows * how->kernel_columns;
-    const int32_t whole = whole_rate(rate, shift);
-    uint32_t most; /* of a velocity: times the rate, and a draw, less than 128 steps */
-
-    if (whole == 0 || !are_in_order(layer->kernels))
-        return 0;
-    most = 0xffffffffu / (uint32_t)whole * 127;
-    if (whole <= 253)
-        return 1;
-    for (; next < end; next++)
-        if (*next >= (int32_t)most || *next <= -(int32_t)most)
-            return 0;
-    return 1;
-}
-
-/* ---- changes ---- */
-
-/* Changes of weights whose numbers follow each other, `step` bytes apart (1 or -1):
- * floor((rate * velocity + draw) / 2^32). */
-static void make_changes(uint32_t number, unsigned count, uint8_t *to, int step)
-{
-    const int32_t *velocity = now.velocity + number, *const end = velocity + count;
-    const int32_t rate = now.rate;
-    uint32_t draw = cnn_draw(now.salt, number);
-
-    while (velocity < end) {
-        *to = (uint8_t)cnn_add_long(0, draw, rate, *velocity++);
-        to += step;
-        if (++number % CNN_SHARING == 0)
-            draw = cnn_draw_of_group(now.salt, number / CNN_SHARING);
-        else
-            draw = cnn_next_draw(draw);
-    }
-}
-
-/* Pixels of a linear layer, or taps: how many weights of a kernel's output follow each other. */
-static unsigned together(const cnn_kernels *kernels, const uint32_t *pass)
-{
-    if (are_turned(kernels))
-        return 1;
-    for (unsigned n = 0; n < kernels->passes; n++)
-        if (pass[n] == CNN_NONE || pass[n] != pass[0] + n * kernels->taps)
-            return 1;
-    return kernels->passes;
+    return kernels->bits == 8 && cnn_are_in_order(kernels);
 }
 
 /* ---- slots ---- */
 
-static uint32_t apply_to_slot(uint32_t address, const uint8_t *change)
+/* Whether the slot was written; one that nothing changes is not even read. */
+CNN_WITHIN uint32_t apply_to_slot(uint32_t address, const uint8_t *change)
 {
-    const uint32_t old0 = cnn_read(address + 8), old1 = cnn_read(address + 4);
-    const uint32_t old2 = cnn_read(address);
-    const uint32_t new0 = cnn_subtract_bytes(old0, cnn_load(change));
-    const uint32_t new1 = cnn_subtract_bytes(old1, cnn_load(change + 4));
-    const uint32_t new2 = cnn_subtract_bytes(old2, change[8]);
+    const uint32_t change0 = cnn_load(change), change1 = cnn_load(change + 4), change2 = change[8];
+    uint32_t old0, old1, old2, new0, new1, new2;
 
+    if ((change0 | change1 | change2) == 0)
+        return 0;
+    old0 = cnn_read(address + 8), old1 = cnn_read(address + 4), old2 = cnn_read(address);
+    new0 = cnn_subtract_bytes(old0, change0);
+    new1 = cnn_subtract_bytes(old1, change1);
+    new2 = cnn_subtract_bytes(old2, change2);
     if (new0 == old0 && new1 == old1 && new2 == old2)
         return 0;
     cnn_write(address, new2);
@@ -120,102 +70,166 @@ static uint32_t apply_to_slot(uint32_t address, const uint8_t *change)
     return 1;
 }
 
-/* All whole slots of the changes before `end`; what is left of them comes to the front. */
-static uint8_t *apply(uint32_t *address, uint8_t *end, uint32_t *written)
-{
-    const uint8_t *from = changes;
-    uint8_t *to = changes;
+/* A stream of changes on its way to the slots. */
+typedef struct {
+    uint32_t address; /* of the slot that the first change belongs to */
+    uint8_t *first, *end;
+    uint32_t written;
+} stream;
 
-    for (; (unsigned)(end - from) >= CNN_KERNEL_BYTES; from += CNN_KERNEL_BYTES) {
-        *written += apply_to_slot(*address, from);
-        *address += CNN_KERNEL_SLOT;
+/* All whole slots are applied; what is left comes to the front. */
+static CNN_APART void apply(stream *to)
+{
+    const uint8_t *from = to->first;
+    uint32_t address = to->address, written = 0;
+    uint8_t *front = to->first;
+
+    for (; (unsigned)(to->end - from) >= CNN_KERNEL_BYTES; from += CNN_KERNEL_BYTES) {
+        written += apply_to_slot(address, from);
+        address += CNN_KERNEL_SLOT;
     }
-    while (from < end)
-        *to++ = *from++;
+    to->address = address;
+    to->written += written;
+    while (from < to->end)
+        *front++ = *from++;
+    to->end = front;
+}
+
+static void add_zeros(stream *to, uint32_t count)
+{
+    for (; count > 0; count--)
+        *to->end++ = 0;
+}
+
+/* The last slot: what else lies in it stays. */
+static void finish(stream *to)
+{
+    const uint32_t more = (uint32_t)(to->end - to->first) % CNN_KERNEL_BYTES;
+
+    add_zeros(to, more == 0 ? 0 : CNN_KERNEL_BYTES - more);
+    apply(to);
+}
+
+/* Rows of any width: as many at a time as there is room for, or parts of one. */
+CNN_WITHIN void add_rows(const cnn_fast *how, stream *to, cnn_rows of, uint32_t count, int turned)
+{
+    while (count > 0) {
+        const uint32_t room = (uint32_t)(to->first + CNN_FULL + CNN_LONGEST - to->end);
+        uint32_t together = of.width > CNN_LONGEST ? 0 : room / of.width;
+
+        if (together == 0) {
+            for (uint32_t done = 0; done < of.width; done += CNN_LONGEST) {
+                const uint32_t left = of.width - done;
+                const uint32_t width = left < CNN_LONGEST ? left : CNN_LONGEST;
+                const cnn_rows part = {of.value + done, 0, of.number + done, 0, width};
+
+                to->end = cnn_make_rows(how, part, 1, to->end, turned);
+                apply(to);
+            }
+            together = 1;
+        } else {
+            together = together < count ? together : count;
+            to->end = cnn_make_rows(how, of, together, to->end, turned);
+        }
+        count -= together;
+        of.value += together * of.value_step;
+        of.number += together * of.number_step;
+        if (to->end >= to->first + CNN_FULL)
+            apply(to);
+    }
+}
+
+/* A part of a segment, as a stream from its first byte. */
+CNN_WITHIN stream begin(const cnn_kernels *kernels, const cnn_segment *segment, uint32_t first,
+                        uint8_t *at)
+{
+    const uint32_t bytes = first * kernels->passes * kernels->taps;
+    stream to = {segment->address + bytes / CNN_KERNEL_BYTES * CNN_KERNEL_SLOT, at, at, 0};
+
+    add_zeros(&to, bytes % CNN_KERNEL_BYTES); /* what else lies in the first slot stays */
     return to;
 }
 
-static uint32_t step_segment(const cnn_kernels *kernels, const cnn_segment *segment)
+uint32_t cnn_fast_step(const cnn_fast *how, const cnn_kernels *kernels, const cnn_segment *segment,
+                       const cnn_part *part)
 {
     const uint32_t *const pass = kernels->pass + segment->first_pass;
-    const unsigned passes = together(kernels, pass), length = passes * kernels->taps;
-    const int turned = are_turned(kernels);
-    uint32_t first = kernels->first + segment->element, address = segment->address, written = 0;
-    uint8_t *end = changes;
+    const unsigned passes = cnn_side_by_side(kernels, pass), runs = kernels->passes / passes;
+    const int turned = cnn_are_turned(kernels);
+    const uint32_t number
+        = kernels->first + segment->element + part->first * kernels->output_step;
+    cnn_rows of = {part->value, part->output_step, number, kernels->output_step,
+               passes * kernels->taps};
+    stream to = begin(kernels, segment, part->first, cnn_changes[0]);
 
-    for (unsigned output = segment->outputs; output > 0; output--, first += kernels->output_step)
-        for (unsigned n = 0; n < kernels->passes; n += passes) {
-            const unsigned exists = pass[n] != CNN_NONE;
+    if (runs == 1 && pass[0] != CNN_NONE) {
+        of.value += part->run_step == 0 ? pass[0] : 0;
+        of.number += pass[0];
+        add_rows(how, &to, of, part->outputs, turned);
+    } else {
+        for (uint32_t output = 0; output < part->outputs; output++)
+            for (unsigned run = 0; run < runs; run++) {
+                const uint32_t offset = pass[run * passes];
+                cnn_rows one = of;
 
-            for (unsigned done = 0; done < length; done += LONGEST) {
-                const unsigned left = length - done, count = left < LONGEST ? left : LONGEST;
-
-                if (!exists)
-                    for (unsigned k = 0; k < count; k++)
-                        end[k] = 0;
-                else if (turned)
-                    make_changes(first + pass[n], count, end + count - 1, -1);
-                else
-                    make_changes(first + pass[n] + done, count, end, 1);
-                end += count;
-                if (end >= changes + SLOTS * CNN_KERNEL_BYTES)
-                    end = apply(&address, end, &written);
+                if (to.end >= to.first + CNN_FULL)
+                    apply(&to);
+                if (offset == CNN_NONE) {
+                    add_zeros(&to, of.width);
+                    continue;
+                }
+                one.value += output * of.value_step
+                             + (part->run_step == 0 ? offset : run * part->run_step);
+                one.number += output * of.number_step + offset;
+                add_rows(how, &to, one, 1, turned);
             }
+    }
+    finish(&to);
+    return to.written;
+}
+
+/* ---- four processors together ---- */
+
+static uint32_t step_four(const cnn_fast *how, const cnn_kernels *kernels,
+                          const cnn_segment *segment, const cnn_part *part)
+{
+    const uint32_t number
+        = kernels->first + segment->element + part->first * kernels->output_step;
+    cnn_rows of = {part->value, part->output_step, number, kernels->output_step, 3};
+    uint32_t count, written = 0;
+    stream to[CNN_TOGETHER];
+
+    for (unsigned n = 0; n < CNN_TOGETHER; n++)
+        to[n] = begin(kernels, &segment[n], part->first, cnn_changes[n]);
+    for (uint32_t left = part->outputs; left > 0; left -= count) {
+        count = CNN_FULL / 3 < left ? CNN_FULL / 3 : left;
+        cnn_make_four(how, &of, count, to[0].end);
+        of.value += count * of.value_step;
+        of.number += count * of.number_step;
+        for (unsigned n = 0; n < CNN_TOGETHER; n++) {
+            to[n].end += 3 * count;
+            if (count < left)
+                apply(&to[n]);
+            else
+                finish(&to[n]);
         }
-    while ((unsigned)(end - changes) % CNN_KERNEL_BYTES != 0)
-        *end++ = 0; /* what else lies in the last slot stays */
-    apply(&address, end, &written);
+    }
+    for (unsigned n = 0; n < CNN_TOGETHER; n++)
+        written += to[n].written;
     return written;
 }
 
-uint32_t cnn_fast_step(const cnn_kernels *kernels, const int32_t *velocity, uint32_t salt,
-                       int32_t rate, int shift)
+uint32_t cnn_fast_steps(const cnn_fast *how, const cnn_kernels *kernels, const cnn_segment *segment,
+                        uint32_t segments, const cnn_part *part, uint32_t width)
 {
+    cnn_part one = *part;
     uint32_t written = 0;
 
-    now.velocity = velocity;
-    now.salt = salt;
-    now.rate = whole_rate(rate, shift);
-    for (unsigned n = 0; n < kernels->segments; n++)
-        written += step_segment(kernels, &kernels->segment[n]);
+    if (kernels->bits == 8 && segments == CNN_TOGETHER && width == 3 && cnn_are_turned(kernels)
+        && kernels->passes == 1 && kernels->output_step % CNN_SHARING == 0)
+        return step_four(how, kernels, segment, part);
+    for (; segments > 0; segments--, segment++, one.value += width)
+        written += kernels->bits == 8 ? cnn_fast_step(how, kernels, segment, &one)
+                                      : cnn_narrow_step(how, kernels, segment, &one);
     return written;
-}
-
-/* ---- reading ---- */
-
-/* One segment's bytes, to the weights that they are. */
-static void read_segment(const cnn_kernels *kernels, const cnn_segment *segment, int8_t *weights)
-{
-    const uint32_t *const pass = kernels->pass + segment->first_pass;
-    const unsigned passes = together(kernels, pass), length = passes * kernels->taps;
-    const int8_t *const end = (const int8_t *)changes + CNN_KERNEL_BYTES, *from = end;
-    const int turned = are_turned(kernels);
-    uint32_t address = segment->address;
-    int8_t *first = weights + segment->element;
-
-    for (unsigned output = segment->outputs; output > 0; output--, first += kernels->output_step)
-        for (unsigned n = 0; n < kernels->passes; n += passes)
-            for (unsigned byte = 0; byte < length; byte++) {
-                if (from == end) {
-                    const uint32_t low = cnn_read(address + 8), middle = cnn_read(address + 4);
-
-                    __builtin_memcpy(changes, &low, sizeof low);
-                    __builtin_memcpy(changes + 4, &middle, sizeof middle);
-                    changes[8] = (uint8_t)cnn_read(address);
-                    address += CNN_KERNEL_SLOT;
-                    from = (const int8_t *)changes;
-                }
-                if (pass[n] != CNN_NONE)
-                    first[pass[n] + (turned ? length - 1 - byte : byte)] = *from;
-                from++;
-            }
-}
-
-int cnn_fast_read(const cnn_kernels *kernels, int8_t *weights)
-{
-    if (!are_in_order(kernels))
-        return 0;
-    for (unsigned n = 0; n < kernels->segments; n++)
-        read_segment(kernels, &kernels->segment[n], weights);
-    return 1;
 }

@@ -1,22 +1,45 @@
 /* The step of 8-bit kernels, rounded stochastically and in place, without a table look-up a weight:
- * what cnn_step_layer does of such kernels, to the bit. */
+ * what cnn_update.c does of such kernels, to the bit.
+ *
+ * weight - floor((rate * value + draw) / 2^32), limited to int8: long products are added to draws,
+ * their upper words are what weights lose.
+ */
 #ifndef CNN_FAST_STEP_H
 #define CNN_FAST_STEP_H
 
 #include "cnn_layers.h"
 
-/* Whether a layer's kernels can be stepped so with a rate of rate / 2^(shift + 8): bytes in their
- * order, no bit of the rate lost, no change of more than 127 with these velocities (by number of the
- * weight). */
-int cnn_fast_step_takes(const cnn_layer *layer, const int32_t *velocity, int32_t rate, int shift);
+/* Bytes of SRAM that it takes. */
+extern const uint32_t cnn_fast_step_sram;
 
-/* Read, step, write the kernel words that changed; how many.  salt: what the step's draws have in
- * common. */
-uint32_t cnn_fast_step(const cnn_kernels *kernels, const int32_t *velocity, uint32_t salt,
-                       int32_t rate, int shift);
+/* Whether a layer's kernels lie in their order, from the first byte of whole slots on; and whether
+ * they are bytes. */
+int cnn_are_in_order(const cnn_kernels *kernels);
+int cnn_fast_step_takes(const cnn_kernels *kernels);
 
-/* A layer's weights: int8 [out][in][kernel row][kernel column]; 0 where kernels do not lie as bytes in
- * their order, and nothing is read. */
-int cnn_fast_read(const cnn_kernels *kernels, int8_t *weights);
+/* rate / 2^(shift + 8) in units of 2^-32; 0 where that is no number of 31 bits. */
+int32_t cnn_fast_rate(int32_t rate, int shift);
+
+/* The largest magnitude of a value with which no weight changes by more than 127. */
+uint32_t cnn_fast_limit(int32_t whole_rate);
+
+/* What all weights of a step have in common: the salt of the draws; the rate; by how much values
+ * are shifted to the right and rounded (half up) before, 0 to 31. */
+typedef struct {
+    uint32_t salt;
+    int32_t rate;
+    uint32_t shift;
+} cnn_fast;
+
+/* Kernels of convolutions lie last tap first. */
+int cnn_are_turned(const cnn_kernels *kernels);
+
+/* Read a part of a segment, step, write the kernel words that changed; how many. */
+uint32_t cnn_fast_step(const cnn_fast *how, const cnn_kernels *kernels, const cnn_segment *segment,
+                       const cnn_part *part);
+
+/* The same of segments that follow each other; of each, the values are `width` further on. */
+uint32_t cnn_fast_steps(const cnn_fast *how, const cnn_kernels *kernels, const cnn_segment *segment,
+                        uint32_t segments, const cnn_part *part, uint32_t width);
 
 #endif

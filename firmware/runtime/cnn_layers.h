@@ -42,7 +42,7 @@ typedef struct {
 /* Where a layer's kernels lie.  Weight [output][in][tap] of a segment is
  *     element + output * output_step + pass[first_pass + pass] + tap[byte of the kernel]
  * where pass is CNN_NONE, or tap CNN_NO_TAP, no weight lies.  Kernels follow each other pass by
- * pass, then output by output; 8 / bits of them share `taps` bytes, the first in the lowest bits. */
+ * pass, then output by output; 8 / bits of them share `taps` bytes, the first lowest. */
 typedef struct {
     const cnn_segment *segment; /* by ascending address */
     const uint32_t *pass;
@@ -51,6 +51,16 @@ typedef struct {
     uint8_t bits, taps, tap[CNN_TAPS];
     uint8_t fraction_bits;
 } cnn_kernels;
+
+/* What some outputs of a segment are changed by.  A weight's number lies at
+ *     value + output * output_step + run * run_step + place in the run
+ * where a run is passes whose weights lie side by side in an output (cnn_side_by_side), or where
+ * run_step is 0, at value + output * output_step + pass[pass] + tap. */
+typedef struct {
+    const int32_t *value;            /* of the first of these outputs, its first pass */
+    uint32_t output_step, run_step;
+    uint16_t first, outputs;         /* of the segment's */
+} cnn_part;
 
 /* Biases: a byte in a word each; first: number of the first one; CNN_NONE: frozen. */
 typedef struct {

@@ -5,6 +5,7 @@
 #include "cnn_train_config.h"
 
 enum { LOWEST = -128, HIGHEST = 127, SHARE_BITS = 15, MANTISSA_BITS = 15 };
+enum { CHANNELS = 16 }; /* that are pooled together */
 
 /* Element of the first operand at the first pixel of a window. */
 static uint32_t window_at(const cnn_source *source, unsigned row, unsigned column)
@@ -64,6 +65,49 @@ static void combine(const cnn_source *source, int8_t *operands)
         }
 }
 
+/* A window of one operand, of up to CHANNELS channels: one pixel after the other. */
+static void pool_window(const cnn_source *source, const int8_t *window, unsigned channels,
+                        int8_t *data)
+{
+    const int32_t count = source->pool_rows * source->pool_columns;
+    const int average = source->share != 0;
+    int32_t found[CHANNELS];
+
+    for (unsigned n = 0; n < channels; n++)
+        found[n] = window[n];
+    for (unsigned row = 0; row < source->pool_rows; row++)
+        for (unsigned column = row == 0; column < source->pool_columns; column++) {
+            const int8_t *const from = window + step_to(source, row, column);
+
+            if (average)
+                for (unsigned n = 0; n < channels; n++)
+                    found[n] += from[n];
+            else
+                for (unsigned n = 0; n < channels; n++)
+                    found[n] = from[n] > found[n] ? from[n] : found[n];
+        }
+    if (average)
+        for (unsigned n = 0; n < channels; n++)
+            found[n] = cnn_average(found[n], count, CNN_AVERAGE_ROUNDING);
+    for (unsigned n = 0; n < channels; n++)
+        data[n] = (int8_t)found[n];
+}
+
+/* All windows of one operand. */
+static void pool_all(const cnn_source *source, const int8_t *operands, int8_t *data)
+{
+    const unsigned channels = source->channels;
+
+    for (unsigned row = 0; row < source->pooled_rows; row++)
+        for (unsigned column = 0; column < source->pooled_columns; column++, data += channels) {
+            const int8_t *const window = operands + window_at(source, row, column);
+
+            for (unsigned n = 0; n < channels; n += CHANNELS)
+                pool_window(source, window + n, channels - n < CHANNELS ? channels - n : CHANNELS,
+                            data + n);
+        }
+}
+
 void cnn_reduce(const cnn_source *source, int8_t *operands, int8_t *data)
 {
     const unsigned operand_count = combines_first(source) ? 1 : source->operands;
@@ -72,6 +116,10 @@ void cnn_reduce(const cnn_source *source, int8_t *operands, int8_t *data)
         combine(source, operands);
     if (data == operands)
         return;
+    if (operand_count == 1) {
+        pool_all(source, operands, data);
+        return;
+    }
     for (unsigned row = 0; row < source->pooled_rows; row++)
         for (unsigned column = 0; column < source->pooled_columns; column++)
             for (unsigned channel = 0; channel < source->channels; channel++) {

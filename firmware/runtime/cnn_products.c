@@ -29,10 +29,17 @@ static void add_products(int32_t *gradients, int32_t error, const int8_t *data, 
         gradients[in * taps] += error * data[in];
 }
 
-void cnn_weight_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
-                          unsigned first, unsigned count, int32_t *gradients, int16_t *scratch)
+void cnn_arrange_errors(const cnn_correlation *how, const int16_t *error, unsigned first,
+                        unsigned count, int16_t *scratch)
 {
-    const unsigned taps = taps_of(how), each = how->in_channels * taps;
+    (void)how, (void)error, (void)first, (void)count, (void)scratch;
+}
+
+void cnn_channel_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
+                           unsigned first, unsigned count, unsigned channel, unsigned channels,
+                           int32_t *gradients, int16_t *scratch)
+{
+    const unsigned taps = taps_of(how), each = channels * taps;
 
     (void)scratch;
     for (unsigned n = 0; n < count * each; n++)
@@ -47,9 +54,15 @@ void cnn_weight_gradients(const cnn_correlation *how, const int16_t *error, cons
                 for (unsigned n = 0; n < count; n++)
                     if (error[first + n] != 0)
                         add_products(&gradients[n * each + tap], error[first + n],
-                                     &data[(uint32_t)pixel * how->in_channels],
-                                     how->in_channels, taps);
+                                     &data[(uint32_t)pixel * how->in_channels + channel], channels,
+                                     taps);
             }
+}
+
+void cnn_weight_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
+                          unsigned first, unsigned count, int32_t *gradients, int16_t *scratch)
+{
+    cnn_channel_gradients(how, error, data, first, count, 0, how->in_channels, gradients, scratch);
 }
 
 void cnn_data_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *weights,

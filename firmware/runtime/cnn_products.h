@@ -21,6 +21,15 @@ typedef struct {
 void cnn_weight_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
                           unsigned first, unsigned count, int32_t *gradients, int16_t *scratch);
 
+/* The same in two parts, for the inputs channel to channel + channels - 1 alone:
+ * int32 [output - first][in - channel][kernel row][kernel column].  cnn_arrange_errors comes first,
+ * once for all channels of the same outputs; the scratch between the calls is theirs. */
+void cnn_arrange_errors(const cnn_correlation *how, const int16_t *error, unsigned first,
+                        unsigned count, int16_t *scratch);
+void cnn_channel_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
+                           unsigned first, unsigned count, unsigned channel, unsigned channels,
+                           int32_t *gradients, int16_t *scratch);
+
 /* The error of what was convolved: int32 [row][column][in].
  * weights: int8 [out][in][kernel row][kernel column]. */
 void cnn_data_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *weights,

@@ -4,6 +4,7 @@
 
 #include "cnn_activations.h"
 #include "cnn_backward.h"
+#include "cnn_fast_step.h"
 #include "cnn_layers.h"
 #include "cnn_loss.h"
 #include "cnn_train_config.h"
@@ -23,7 +24,7 @@ void cnn_train_reset(uint32_t seed)
 {
     cnn_update_reset(seed);
     cnn_train_sram = cnn_update_sram + cnn_backward_sram + cnn_weights_sram
-                     + (uint32_t)sizeof logits;
+                     + cnn_fast_step_sram + (uint32_t)sizeof logits;
     cnn_train_kernel_words = 0;
     cnn_train_bias_bytes = 0;
     teacher = NULL;
@@ -82,7 +83,9 @@ uint32_t cnn_train_learn(uint32_t label)
 
 void cnn_train_apply(void)
 {
+#if !CNN_TRAIN_AT_ONCE
     for (unsigned n = 0; n < CNN_TRAIN_LAYERS; n++)
         cnn_step_layer(&cnn_layers[n]);
+#endif
     cnn_update_end();
 }

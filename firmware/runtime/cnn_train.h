@@ -40,10 +40,12 @@ void cnn_train_begin(void);
 void cnn_train_teach(const uint8_t *said);
 
 /* Add the gradient of the example that the accelerator has just run; returns the class that the
- * network took it for. */
+ * network took it for.  Where a step is one example (CNN_TRAIN_AT_ONCE of cnn_train_config.h), the
+ * kernels step here, each as soon as its gradient is known, and no gradient is kept. */
 uint32_t cnn_train_learn(uint32_t label);
 
-/* After a batch: read the kernels at their addresses, step, write the words that changed. */
+/* After a batch: read the kernels at their addresses, step, write the words that changed; where a step
+ * is one example, that is done. */
 void cnn_train_apply(void);
 
 /* The class of what the accelerator has just run; nothing is learnt. */

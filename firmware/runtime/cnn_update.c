@@ -3,229 +3,28 @@
 #include <stddef.h>
 
 #include "cnn_arithmetic.h"
-#include "cnn_blocks.h"
 #include "cnn_fast_step.h"
+#include "cnn_narrow_step.h"
 #include "cnn_port.h"
 #include "cnn_random.h"
 #include "cnn_schedule.h"
+#include "cnn_state.h"
 #include "cnn_train.h"
-#include "cnn_train_config.h"
+#include "cnn_weight_step.h"
 #include "cnn_weights.h"
 
-enum { WEIGHTS = CNN_TRAIN_WEIGHTS };
-
-/* By number of the weight. */
-static struct {
-    uint32_t seed, step;
-    int32_t velocity[WEIGHTS];
-#if CNN_TRAIN_ADAM
-    int32_t gradient[WEIGHTS]; /* of this batch */
-    uint32_t second[WEIGHTS];  /* the decaying sum of its squares */
+static cnn_stepping now;
+#if CNN_FAST_STEP
+static cnn_fast fast; /* its rate is 0 where kernels take the general way */
 #endif
-#if CNN_TRAIN_FRACTION == 1
-    int8_t fraction[WEIGHTS];
-#elif CNN_TRAIN_FRACTION == 2
-    int16_t fraction[WEIGHTS];
+#if CNN_TRAIN_AT_ONCE
+static uint32_t quick_most; /* the largest gradient that steps as it is; 0: none does */
+#if CNN_FAST_STEP
+static cnn_fast quick; /* their step */
 #endif
-#if CNN_TRAIN_WIDE_BIAS
-    int64_t wide[CNN_TRAIN_CLASSES];
-#endif
-} state;
-
-/* What the weights of one tensor have in common in one step. */
-typedef struct {
-    uint32_t salt, first;
-    int32_t rate; /* in units of 2^-CNN_FACTOR_BITS */
-    int shift, bits, fraction_bits;
-} stepping;
-
-static stepping now;
-
-const uint32_t cnn_update_sram = sizeof state + sizeof now;
-
-/* ---- gradients ---- */
-
-static int32_t *gradients_of_batch(void)
-{
-#if CNN_TRAIN_ADAM
-    return state.gradient;
-#else
-    return state.velocity;
-#endif
-}
-
-static void decay(int32_t *velocity)
-{
-    *velocity -= cnn_shift_right(*velocity, CNN_TRAIN_MOMENTUM_SHIFT);
-}
-
-void cnn_update_reset(uint32_t seed)
-{
-    state.seed = seed;
-    state.step = 0;
-    for (uint32_t n = 0; n < WEIGHTS; n++) {
-        state.velocity[n] = 0;
-#if CNN_TRAIN_ADAM
-        state.second[n] = 0;
-#endif
-#if CNN_TRAIN_FRACTION
-        state.fraction[n] = 0;
-#endif
-    }
-#if CNN_TRAIN_WIDE_BIAS
-    for (unsigned n = 0; n < CNN_TRAIN_CLASSES; n++)
-        state.wide[n] = 0;
-#endif
-}
-
-void cnn_update_begin(void)
-{
-    for (uint32_t n = 0; n < WEIGHTS; n++) {
-#if CNN_TRAIN_ADAM
-        state.gradient[n] = 0;
-#else
-        decay(&state.velocity[n]);
-#endif
-    }
-}
-
-void cnn_add_gradients(uint32_t first, const int32_t *gradients, uint32_t count, int32_t shift)
-{
-    const int32_t limit = CNN_TRAIN_LIMIT;
-    int32_t *const sums = gradients_of_batch() + first;
-
-    if (shift > 0) {
-        for (uint32_t n = 0; n < count; n++) {
-            const int32_t value = cnn_rounded(gradients[n], shift);
-
-            sums[n] += value > limit ? limit : value < -limit ? -limit : value;
-        }
-    } else {
-        const int32_t bound = cnn_shift_right(limit, (unsigned)-shift);
-
-        for (uint32_t n = 0; n < count; n++) {
-            const int32_t value = gradients[n];
-
-            sums[n] += value > bound    ? limit
-                       : value < -bound ? -limit
-                                        : (int32_t)((uint32_t)value << -shift);
-        }
-    }
-}
-
-/* ---- steps ---- */
-
-#if CNN_TRAIN_ADAM
-static uint32_t integer_root(uint32_t value)
-{
-    uint32_t root = 0;
-
-    for (uint32_t bit = 1u << 30; bit != 0; bit >>= 2) {
-        if (value >= root + bit) {
-            value -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
-    }
-    return root;
-}
-
-/* Velocity over root of the mean square. */
-static int64_t adam_change(uint32_t number)
-{
-    const int32_t coarse = cnn_shift_right(state.gradient[number], CNN_ADAM_SQUARE_SHIFT);
-    const uint32_t size = coarse < 0 ? 0u - (uint32_t)coarse : (uint32_t)coarse;
-    uint32_t root;
-    int64_t scaled;
-
-    state.second[number] += size * size - (state.second[number] >> CNN_ADAM_SECOND_SHIFT);
-    root = integer_root(state.second[number]);
-    root = root < CNN_ADAM_LEAST_ROOT ? CNN_ADAM_LEAST_ROOT : root;
-    scaled = (int64_t)state.velocity[number] * (1 << CNN_ADAM_VELOCITY_SHIFT);
-    return cnn_floor_division(scaled, root);
-}
 #endif
 
-/* The change of a weight before it is rounded. */
-static int64_t change_of(uint32_t number, unsigned plain)
-{
-    int64_t change;
-
-#if CNN_TRAIN_ADAM
-    decay(&state.velocity[number]);
-    state.velocity[number] += state.gradient[number];
-    change = plain ? state.velocity[number] : adam_change(number);
-#else
-    (void)plain;
-    change = state.velocity[number];
-#endif
-    return cnn_floor_shift(change * now.rate, CNN_FACTOR_BITS);
-}
-
-/* change / 2^shift, rounded as the recipe says. */
-static int64_t rounded(int64_t change, int shift, uint32_t number)
-{
-    if (shift <= 0)
-        return change * ((int64_t)1 << -shift);
-#if CNN_ROUNDING == CNN_ROUNDING_STOCHASTIC
-    return cnn_floor_shift(change + (cnn_draw(now.salt, number) >> (32 - shift)), (unsigned)shift);
-#elif CNN_ROUNDING == CNN_ROUNDING_NEAREST
-    (void)number;
-    return cnn_floor_shift(change + ((int64_t)1 << (shift - 1)), (unsigned)shift);
-#else
-    (void)number;
-    return change >= 0 ? change >> shift : -(-change >> shift);
-#endif
-}
-
-/* What weights lose of themselves, in units of a change. */
-static int64_t decay_of(int64_t total)
-{
-    const int left = now.shift - now.fraction_bits - CNN_TRAIN_DECAY_SHIFT;
-
-    if (CNN_TRAIN_DECAY_SHIFT == 0)
-        return 0;
-    return left >= 0 ? total * ((int64_t)1 << left) : cnn_floor_shift(total, (unsigned)-left);
-}
-
-static int32_t fraction_of(uint32_t number)
-{
-#if CNN_TRAIN_FRACTION
-    return state.fraction[number];
-#else
-    (void)number;
-    return 0;
-#endif
-}
-
-static void keep_fraction(uint32_t number, int64_t fraction)
-{
-#if CNN_TRAIN_FRACTION == 1
-    state.fraction[number] = (int8_t)fraction;
-#elif CNN_TRAIN_FRACTION == 2
-    state.fraction[number] = (int16_t)fraction;
-#else
-    (void)number;
-    (void)fraction;
-#endif
-}
-
-/* A weight after its step; element: of its tensor. */
-static int32_t stepped(int32_t weight, uint32_t element)
-{
-    const uint32_t number = now.first + element;
-    const int64_t one = (int64_t)1 << now.fraction_bits;
-    const int64_t lowest = -((int64_t)1 << (now.bits - 1)) * one;
-    const int64_t highest = -lowest - one;
-    int64_t total = weight * one + fraction_of(number), change = change_of(number, 0);
-
-    total -= rounded(change + decay_of(total), now.shift - now.fraction_bits, number);
-    total = total < lowest ? lowest : total > highest ? highest : total;
-    weight = (int32_t)cnn_floor_shift(total + (one >> 1), (unsigned)now.fraction_bits);
-    keep_fraction(number, total - weight * one);
-    return weight;
-}
+const uint32_t cnn_update_sram = sizeof cnn_state + sizeof now;
 
 static int step_slot(cnn_slot *slot, const cnn_layer *layer)
 {
@@ -233,7 +32,8 @@ static int step_slot(cnn_slot *slot, const cnn_layer *layer)
 
     (void)layer;
     for (uint32_t n = 0; n < slot->count; n++) {
-        const int32_t weight = stepped(slot->weight[n], slot->element[n]);
+        const int32_t given = CNN_TRAIN_AT_ONCE ? slot->values[slot->value[n]] : 0;
+        const int32_t weight = cnn_stepped(&now, slot->weight[n], slot->element[n], given);
 
         changed |= weight != slot->weight[n];
         slot->weight[n] = (int8_t)weight;
@@ -241,7 +41,8 @@ static int step_slot(cnn_slot *slot, const cnn_layer *layer)
     return changed;
 }
 
-static void step_biases(const cnn_runs *runs)
+/* gradients: at once, of the biases; else not needed. */
+static void step_biases(const cnn_runs *runs, const int32_t *gradients)
 {
     for (uint32_t n = 0; n < runs->count; n++) {
         const cnn_run *run = &runs->run[n];
@@ -253,7 +54,8 @@ static void step_biases(const cnn_runs *runs)
             int32_t old = (int32_t)(word >> shift & 0xffu), new;
 
             old -= old < 128 ? 0 : 256;
-            new = stepped(old, (uint32_t)element);
+            new = cnn_stepped(&now, old, (uint32_t)element,
+                              gradients == NULL ? 0 : gradients[element]);
             if (new == old)
                 continue;
             cnn_write(address, (word & ~(0xffu << shift)) | ((uint32_t)new & 0xffu) << shift);
@@ -263,20 +65,18 @@ static void step_biases(const cnn_runs *runs)
 }
 
 #if CNN_TRAIN_WIDE_BIAS
-static void step_wide_biases(void)
+static void step_wide_bias(unsigned class, int32_t given)
 {
-    for (unsigned n = 0; n < CNN_TRAIN_CLASSES; n++) {
-        const uint32_t number = CNN_TRAIN_WIDE_FIRST + n;
+    const uint32_t number = CNN_TRAIN_WIDE_FIRST + class;
 
-        state.wide[n] -= rounded(change_of(number, 1), CNN_TRAIN_WIDE_SHIFT, number);
-    }
+    cnn_state.wide[class] -= cnn_wide_step(&now, number, given);
 }
 #endif
 
 int64_t cnn_wide_bias(unsigned class)
 {
 #if CNN_TRAIN_WIDE_BIAS
-    return state.wide[class];
+    return cnn_state.wide[class];
 #else
     (void)class;
     return 0;
@@ -290,37 +90,185 @@ static void prepare(uint32_t first, int bits, int fraction_bits)
     now.fraction_bits = fraction_bits;
 }
 
-/* Kernels of 8 bits, as they mostly are, have a step of their own. */
+static void prepare_layer(const cnn_layer *layer)
+{
+    now.salt = cnn_salt(cnn_state.seed, cnn_state.step);
+    now.rate = CNN_TRAIN_RATE_MANTISSA * cnn_schedule_factor(cnn_state.step);
+    now.shift = layer->right_shift;
+    now.whole = cnn_fast_rate(now.rate, now.shift);
+}
+
+#if CNN_FAST_STEP
+/* Narrow kernels: where parts of a segment begin with a slot, because they are whole segments. */
+static int takes_fast(const cnn_layer *layer)
+{
+    const int whole = !CNN_TRAIN_AT_ONCE || layer->outputs_at_once >= layer->how.out_channels;
+
+    return cnn_fast_step_takes(layer->kernels) || (whole && cnn_narrow_takes(layer->kernels));
+}
+#endif
+
+static void prepare_kernels(const cnn_layer *layer)
+{
+    const cnn_kernels *kernels = layer->kernels;
+
+    prepare_layer(layer);
+    prepare(kernels->first, kernels->bits, kernels->fraction_bits);
+#if CNN_FAST_STEP
+    fast.salt = now.salt;
+    fast.shift = 0;
+    fast.rate = takes_fast(layer) ? now.whole : 0;
+#endif
+}
+
+#if CNN_TRAIN_AT_ONCE
+#if CNN_FAST_STEP && !CNN_TRAIN_VELOCITIES
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Gradients that are neither limited nor change a weight by more than 127 step as they are: to be
+ * rounded, or with their shift in the rate. */
+static void find_quick(int32_t shift)
+{
+    quick = fast;
+    if (shift >= 0) {
+        const uint32_t limit = cnn_fast_limit(fast.rate);
+        const uint32_t most = smaller(limit, CNN_TRAIN_LIMIT) - 1;
+
+        quick.shift = (uint32_t)shift;
+        quick_most = most > 0x7fffffffu >> shift ? 0x7fffffffu : most << shift;
+    } else if (fast.rate >> (31 + shift) == 0) {
+        quick.rate = fast.rate << -shift;
+        quick_most = smaller(cnn_fast_limit(quick.rate), (uint32_t)CNN_TRAIN_LIMIT >> -shift);
+    }
+}
+#endif
+
+int cnn_step_begin(const cnn_layer *layer, int32_t shift, uint32_t largest)
+{
+    (void)shift;
+    prepare_kernels(layer);
+    quick_most = 0;
+#if CNN_FAST_STEP && !CNN_TRAIN_VELOCITIES
+    if (fast.rate != 0)
+        find_quick(shift);
+#endif
+    return largest > quick_most;
+}
+
+int cnn_are_quick(const int32_t *gradients, uint32_t count)
+{
+    uint32_t any = 0;
+
+    if (quick_most == 0)
+        return 0;
+    for (; count >= 4; count -= 4, gradients += 4)
+        any |= cnn_magnitude(gradients[0]) | cnn_magnitude(gradients[1])
+               | cnn_magnitude(gradients[2]) | cnn_magnitude(gradients[3]);
+    for (; count > 0; count--)
+        any |= cnn_magnitude(*gradients++);
+    return any < quick_most;
+}
+
+void cnn_step_parts(const cnn_layer *layer, const cnn_segment *segment, uint32_t segments,
+                    const cnn_part *part, uint32_t width, uint32_t largest)
+{
+    cnn_part one = *part;
+
+#if CNN_FAST_STEP
+    if (largest == CNN_QUICK || (fast.rate != 0 && largest < cnn_fast_limit(fast.rate))) {
+        const cnn_fast *const how = largest == CNN_QUICK ? &quick : &fast;
+
+        cnn_train_kernel_words += cnn_fast_steps(how, layer->kernels, segment, segments, part,
+                                                 width);
+        return;
+    }
+#endif
+    (void)largest;
+    for (; segments > 0; segments--, one.value += width)
+        cnn_train_kernel_words += cnn_visit_part(layer, segment++, &one, step_slot);
+}
+
+void cnn_step_biases(const cnn_layer *layer, int32_t *gradients, int32_t shift)
+{
+    prepare_layer(layer);
+    prepare(layer->biases->first, 8, layer->biases->fraction_bits);
+    cnn_take_gradients(now.first, gradients, layer->how.out_channels, shift);
+    step_biases(&layer->biases->at, gradients);
+}
+
+void cnn_step_wide_bias(unsigned class, int32_t gradient, int32_t shift)
+{
+#if CNN_TRAIN_WIDE_BIAS
+    prepare_layer(cnn_layers);
+    cnn_take_gradients(CNN_TRAIN_WIDE_FIRST + class, &gradient, 1, shift);
+    step_wide_bias(class, gradient);
+#else
+    (void)class, (void)gradient, (void)shift;
+#endif
+}
+#else
+#if CNN_FAST_STEP
+/* Whether no change of a layer's kernels is larger than the fast step takes. */
+static int are_small(const cnn_layer *layer)
+{
+    const uint32_t limit = cnn_fast_limit(fast.rate);
+    const int32_t *next = cnn_state.velocity + now.first;
+    const int32_t *const end
+        = next + (uint32_t)layer->how.out_channels * layer->kernels->output_step;
+    uint32_t any = 0;
+
+    for (; next < end; next++)
+        any |= cnn_magnitude(*next);
+    return any < limit;
+}
+
+static uint32_t step_fast(const cnn_kernels *kernels)
+{
+    uint32_t written = 0;
+
+    for (unsigned n = 0; n < kernels->segments; n++) {
+        const cnn_segment *segment = &kernels->segment[n];
+        const cnn_part part = {cnn_state.velocity + now.first + segment->element,
+                               kernels->output_step, 0, 0, segment->outputs};
+
+        written += cnn_fast_steps(&fast, kernels, segment, 1, &part, 0);
+    }
+    return written;
+}
+#endif
+
 static uint32_t step_kernels(const cnn_layer *layer)
 {
-#if CNN_ROUNDING == CNN_ROUNDING_STOCHASTIC && !CNN_TRAIN_ADAM && !CNN_TRAIN_FRACTION \
-    && CNN_TRAIN_DECAY_SHIFT == 0
-    if (cnn_fast_step_takes(layer, state.velocity, now.rate, now.shift))
-        return cnn_fast_step(layer->kernels, state.velocity, now.salt, now.rate, now.shift);
+#if CNN_FAST_STEP
+    if (fast.rate != 0 && are_small(layer))
+        return step_fast(layer->kernels);
 #endif
     return cnn_visit_kernels(layer, step_slot);
 }
 
 void cnn_step_layer(const cnn_layer *layer)
 {
-    now.salt = cnn_salt(state.seed, state.step);
-    now.rate = CNN_TRAIN_RATE_MANTISSA * cnn_schedule_factor(state.step);
-    now.shift = layer->right_shift;
     if (layer->kernels != NULL && layer->kernels->first != CNN_NONE) {
-        prepare(layer->kernels->first, layer->kernels->bits, layer->kernels->fraction_bits);
+        prepare_kernels(layer);
         cnn_train_kernel_words += step_kernels(layer);
     }
+    prepare_layer(layer);
     if (layer->biases != NULL && layer->biases->first != CNN_NONE) {
         prepare(layer->biases->first, 8, layer->biases->fraction_bits);
-        step_biases(&layer->biases->at);
+        step_biases(&layer->biases->at, NULL);
     }
 #if CNN_TRAIN_WIDE_BIAS
     if (layer == cnn_layers)
-        step_wide_biases();
+        for (unsigned class = 0; class < CNN_TRAIN_CLASSES; class++)
+            step_wide_bias(class, 0);
 #endif
 }
+#endif
 
 void cnn_update_end(void)
 {
-    state.step++;
+    cnn_state.step++;
 }

@@ -43,14 +43,18 @@ typedef struct {
     unsigned width; /* words of a row of data */
     unsigned first, count; /* outputs */
     unsigned pairs; /* of outputs */
+    unsigned stride; /* int32 from an output's gradients to the next output's */
 } weight_shape;
 
-static weight_shape shape_of_weights(const cnn_correlation *how, unsigned first, unsigned count)
+static weight_shape shape_of_weights(const cnn_correlation *how, unsigned first, unsigned count,
+                                     unsigned channels)
 {
     const unsigned steps = (how->out_columns + 1u) / 2;
     const unsigned reach = (how->kernel_columns - 1u) * how->dilation_columns;
 
-    return (weight_shape){steps, 2 * steps + reach, first, count, (count + 1) / 2};
+    const unsigned each = (unsigned)how->kernel_rows * how->kernel_columns;
+
+    return (weight_shape){steps, 2 * steps + reach, first, count, (count + 1) / 2, channels * each};
 }
 
 /* Outputs of a pair; with an odd count, the last pair repeats the output before. */
@@ -221,7 +225,19 @@ static void three_taps_of_a_row(const taps *job)
     uint32_t e0, e1, x0, x1, x2;
 
     switch (job->steps) { /* clang-format off */
-    case 4: ONE_ROW(1, 4); break;
+    case 2:
+        if (job->pairs % 4 == 0)
+            ONE_ROW(4, 2);
+        else
+            ONE_ROW(1, 2);
+        break;
+    case 3: ONE_ROW(1, 3); break;
+    case 4:
+        if (job->pairs % 4 == 0)
+            ONE_ROW(4, 4);
+        else
+            ONE_ROW(1, 4);
+        break;
     case 5: ONE_ROW(1, 5); break;
     case 6: ONE_ROW(1, 6); break;
     case 7: ONE_ROW(1, 7); break;
@@ -344,12 +360,12 @@ static void kernel_row(const cnn_correlation *how, const taps *common, unsigned 
 }
 
 /* A kernel row that meets only padding. */
-static void clear_kernel_row(unsigned outputs, unsigned channels, const cnn_correlation *how,
-                             int32_t *gradients)
+static void clear_kernel_row(const cnn_correlation *how, const weight_shape *shape,
+                             unsigned channels, int32_t *gradients)
 {
     const unsigned each = (unsigned)how->kernel_rows * how->kernel_columns;
 
-    for (unsigned output = 0; output < outputs; output++, gradients += how->in_channels * each)
+    for (unsigned output = 0; output < shape->count; output++, gradients += shape->stride)
         for (unsigned channel = 0; channel < channels; channel++)
             for (unsigned tap = 0; tap < how->kernel_columns; tap++)
                 gradients[channel * each + tap] = 0;
@@ -361,7 +377,6 @@ static CNN_APART void channel_gradients(const cnn_correlation *how, const weight
                                         const uint32_t *data, int32_t *gradients)
 {
     const unsigned taps_of_row = how->kernel_columns;
-    const unsigned each = (unsigned)how->kernel_rows * taps_of_row;
     const unsigned of_pair = how->out_rows * shape->steps * 2; /* words */
     const unsigned plane = how->in_rows * shape->width;        /* words of a channel */
 
@@ -377,11 +392,11 @@ static CNN_APART void channel_gradients(const cnn_correlation *how, const weight
                     (int)shape->width - (int)(2 * shape->steps) - 1,
                     of_pair - rows * shape->steps * 2,
                     shape->count / 2,
-                    how->in_channels * each,
+                    shape->stride,
                     gradients};
 
         if (rows == 0) {
-            clear_kernel_row(shape->count, channels, how, gradients);
+            clear_kernel_row(how, shape, channels, gradients);
             continue;
         }
         if (job.pairs > 0)
@@ -405,27 +420,47 @@ static void outer_products(const int16_t *error, const int8_t *data, unsigned ou
             *gradients++ = error[output] * data[n];
 }
 
+static int is_linear(const cnn_correlation *how)
+{
+    return how->kernel_rows * how->kernel_columns * how->in_rows * how->in_columns == 1
+           && how->out_rows * how->out_columns == 1;
+}
+
+void cnn_arrange_errors(const cnn_correlation *how, const int16_t *error, unsigned first,
+                        unsigned count, int16_t *scratch)
+{
+    const weight_shape shape = shape_of_weights(how, first, count, 0);
+
+    if (count > 0 && !is_linear(how))
+        arrange_errors(how, &shape, error, aligned(scratch));
+}
+
+void cnn_channel_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
+                           unsigned first, unsigned count, unsigned channel, unsigned channels,
+                           int32_t *gradients, int16_t *scratch)
+{
+    const weight_shape shape = shape_of_weights(how, first, count, channels);
+    const unsigned each = (unsigned)how->kernel_rows * how->kernel_columns;
+    uint32_t *const errors = aligned(scratch);
+    uint32_t *const arranged = errors + shape.pairs * how->out_rows * shape.steps * 2;
+
+    if (is_linear(how)) {
+        outer_products(error + first, data + channel, count, channels, gradients);
+        return;
+    }
+    for (unsigned done = 0; done < channels && count > 0; done += LANES) {
+        const unsigned lanes = smaller(LANES, channels - done);
+
+        arrange_data(how, shape.width, data + channel + done, lanes, arranged);
+        channel_gradients(how, &shape, lanes, errors, arranged, gradients + done * each);
+    }
+}
+
 void cnn_weight_gradients(const cnn_correlation *how, const int16_t *error, const int8_t *data,
                           unsigned first, unsigned count, int32_t *gradients, int16_t *scratch)
 {
-    const weight_shape shape = shape_of_weights(how, first, count);
-    const unsigned each = (unsigned)how->kernel_rows * how->kernel_columns;
-    uint32_t *const errors = aligned(scratch);
-    uint32_t *const channels = errors + shape.pairs * how->out_rows * shape.steps * 2;
-
-    if (count == 0)
-        return;
-    if (each * how->in_rows * how->in_columns == 1 && how->out_rows * how->out_columns == 1) {
-        outer_products(error + first, data, count, how->in_channels, gradients);
-        return;
-    }
-    arrange_errors(how, &shape, error, errors);
-    for (unsigned channel = 0; channel < how->in_channels; channel += LANES) {
-        const unsigned lanes = smaller(LANES, how->in_channels - channel);
-
-        arrange_data(how, shape.width, data + channel, lanes, channels);
-        channel_gradients(how, &shape, lanes, errors, channels, gradients + channel * each);
-    }
+    cnn_arrange_errors(how, error, first, count, scratch);
+    cnn_channel_gradients(how, error, data, first, count, 0, how->in_channels, gradients, scratch);
 }
 
 #endif

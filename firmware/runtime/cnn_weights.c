@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "cnn_activations.h"
-#include "cnn_fast_step.h"
+#include "cnn_fast_read.h"
 #include "cnn_port.h"
 
 static cnn_slot slot;     /* the one that is being filled */
@@ -83,61 +83,131 @@ static uint32_t open_slot(uint32_t address, const cnn_layer *layer, cnn_visit vi
     return written;
 }
 
-/* First weights of the kernels that share bytes with the one at `*at` (of so many), from its lane
- * on; CNN_NONE for those that do not exist.  Returns how many lanes they reach. */
-static unsigned kernels_together(const cnn_kernels *kernels, const cnn_segment *segment,
-                                 unsigned lane, uint32_t *at, uint32_t *first)
+unsigned cnn_side_by_side(const cnn_kernels *kernels, const uint32_t *pass)
 {
-    const uint32_t count = (uint32_t)segment->outputs * kernels->passes;
-    const uint32_t *pass = kernels->pass + segment->first_pass;
-
-    for (unsigned n = 0; n < lane; n++)
-        first[n] = CNN_NONE;
-    for (; lane < 8u / kernels->bits && *at < count; lane++, ++*at) {
-        const uint32_t offset = pass[*at % kernels->passes];
-
-        first[lane] = offset == CNN_NONE ? CNN_NONE
-                                         : segment->element + offset
-                                               + *at / kernels->passes * kernels->output_step;
-    }
-    return lane;
+    if (kernels->taps > 1 && kernels->tap[0] != 0)
+        return 1;
+    for (unsigned n = 0; n < kernels->passes; n++)
+        if (pass[n] == CNN_NONE || pass[n] != pass[0] + n * kernels->taps)
+            return 1;
+    return kernels->passes;
 }
 
-static uint32_t visit_segment(const cnn_layer *layer, const cnn_segment *segment, cnn_visit visit)
+/* First weights of the kernels that share a byte: elements (CNN_NONE for those that do not exist),
+ * and where their numbers lie among the values of a part. */
+typedef struct {
+    uint32_t element[8], value[8];
+    unsigned lanes;
+} sharing;
+
+/* Kernels of a segment, or of a part of it, in their order. */
+typedef struct {
+    const cnn_kernels *kernels;
+    const cnn_segment *segment;
+    const cnn_part *part; /* NULL: the whole segment, without values */
+    const uint32_t *pass;
+    unsigned together;    /* cnn_side_by_side */
+    uint32_t at, count;   /* kernels: output by output, of each pass by pass */
+} walk;
+
+static uint32_t value_of(const walk *here, uint32_t output, uint32_t pass)
+{
+    const uint32_t run = pass / here->together, within = pass % here->together;
+
+    return output * here->part->output_step + run * here->part->run_step
+           + within * here->kernels->taps;
+}
+
+/* The next kernels, from a lane on. */
+static void kernels_together(walk *here, unsigned lane, sharing *found)
+{
+    const cnn_kernels *kernels = here->kernels;
+    const uint32_t skipped = here->part == NULL ? 0 : here->part->first;
+
+    for (unsigned n = 0; n < lane; n++)
+        found->element[n] = CNN_NONE;
+    for (; lane < 8u / kernels->bits && here->at < here->count; lane++, here->at++) {
+        const uint32_t output = here->at / kernels->passes, pass = here->at % kernels->passes;
+        const uint32_t offset = here->pass[pass];
+
+        found->element[lane] = CNN_NONE;
+        if (offset == CNN_NONE)
+            continue;
+        found->element[lane]
+            = here->segment->element + offset + (output + skipped) * kernels->output_step;
+        found->value[lane] = here->part == NULL ? 0 : value_of(here, output, pass);
+    }
+    found->lanes = lane;
+}
+
+static void put_in_slot(const cnn_kernels *kernels, const sharing *found, unsigned byte,
+                        unsigned tap)
+{
+    if (kernels->tap[tap] == CNN_NO_TAP)
+        return;
+    for (unsigned n = 0; n < found->lanes; n++)
+        if (found->element[n] != CNN_NONE) {
+            slot.element[slot.count] = found->element[n] + kernels->tap[tap];
+            slot.value[slot.count] = (uint16_t)(found->value[n] + kernels->tap[tap]);
+            slot.place[slot.count++] = (uint8_t)(8 * byte + n * kernels->bits);
+        }
+}
+
+static uint32_t visit_segment(const cnn_layer *layer, const cnn_segment *segment,
+                              const cnn_part *part, cnn_visit visit)
 {
     const cnn_kernels *kernels = layer->kernels;
-    const uint32_t count = (uint32_t)segment->outputs * kernels->passes;
-    uint32_t at = 0, address = segment->address, first[8], written = 0;
-    unsigned byte = segment->first_byte, lane = segment->first_lane;
+    const uint32_t skipped = part == NULL ? 0 : (uint32_t)part->first * kernels->passes;
+    const uint32_t outputs = part == NULL ? segment->outputs : part->outputs;
+    const uint32_t *const pass = kernels->pass + segment->first_pass;
+    const unsigned sharing_byte = 8u / kernels->bits;
+    const uint32_t kernel = segment->first_lane + skipped; /* from lane 0 of the first byte on */
+    const uint32_t bytes = segment->first_byte + kernel / sharing_byte * kernels->taps;
+    walk here = {kernels, segment, part, pass, cnn_side_by_side(kernels, pass),
+                 0,       outputs * kernels->passes};
+    uint32_t address = segment->address + bytes / CNN_KERNEL_BYTES * CNN_KERNEL_SLOT, written = 0;
+    unsigned byte = bytes % CNN_KERNEL_BYTES, lane = kernel % sharing_byte;
+    sharing found;
 
-    while (at < count) {
-        const unsigned lanes = kernels_together(kernels, segment, lane, &at, first);
-
+    while (here.at < here.count) {
+        kernels_together(&here, lane, &found);
         for (unsigned tap = 0; tap < kernels->taps; tap++, byte++) {
             if (byte == CNN_KERNEL_BYTES) {
                 byte = 0;
                 address += CNN_KERNEL_SLOT;
             }
             written += open_slot(address, layer, visit);
-            for (unsigned n = 0; n < lanes; n++)
-                if (kernels->tap[tap] != CNN_NO_TAP && first[n] != CNN_NONE) {
-                    slot.element[slot.count] = first[n] + kernels->tap[tap];
-                    slot.place[slot.count++] = (uint8_t)(8 * byte + n * kernels->bits);
-                }
+            put_in_slot(kernels, &found, byte, tap);
         }
         lane = 0;
     }
     return written;
 }
 
+static void open_first(void)
+{
+    slot.address = 0;
+    slot.count = 0;
+}
+
 uint32_t cnn_visit_kernels(const cnn_layer *layer, cnn_visit visit)
 {
     uint32_t written = 0;
 
-    slot.address = 0;
-    slot.count = 0;
+    open_first();
     for (unsigned n = 0; n < layer->kernels->segments; n++)
-        written += visit_segment(layer, &layer->kernels->segment[n], visit);
+        written += visit_segment(layer, &layer->kernels->segment[n], NULL, visit);
+    return written + close_slot(layer, visit);
+}
+
+uint32_t cnn_visit_part(const cnn_layer *layer, const cnn_segment *segment, const cnn_part *part,
+                        cnn_visit visit)
+{
+    uint32_t written;
+
+    open_first();
+    slot.values = part->value;
+    written = visit_segment(layer, segment, part, visit);
     return written + close_slot(layer, visit);
 }
 

@@ -16,7 +16,8 @@ from trainer import gradients, losses, operands, optimizers, quantized_update
 from trainer.kernel_store import TRAINED_REGIONS
 from trainer.loop import Trainer, together
 from trainer.parameter import Parameter, WideBias
-from trainer.recipe import PRECISIONS, Recipe
+from trainer.recipe import Recipe
+from trainer.state import FRACTION_BYTES, keeps_velocities, state_bytes
 
 from .. import placement
 from ..device import WORD
@@ -38,8 +39,6 @@ VIEWS = {
 }
 ROUNDINGS = {"stochastic": 0, "nearest": 1, "truncate": 2}
 SCHEDULES = {"constant": 0, "linear": 1, "halving": 2}
-FRACTIONS = {"in place": 0, "residual": 1, "int16": 2}  # bytes of a fraction
-assert set(FRACTIONS) == set(PRECISIONS)
 
 
 def trainer_of(
@@ -79,7 +78,10 @@ def training_step(
     network = trainer.network
     steps = [layer_step(trainer, network.layers[n]) for n in reversed(trainer.backward.involved)]
     steps = with_runs(program.plan, steps)
-    step = TrainingStep(tuple(steps), constants(trainer), tuple(map(int, losses.POWERS)))
+    given = constants(trainer)
+    wide = int(given["TRAIN_CLASSES"]) * int(given["TRAIN_WIDE_BIAS"])
+    state = state_bytes(recipe, int(given["TRAIN_WEIGHTS"]), wide)
+    step = TrainingStep(tuple(steps), given, tuple(map(int, losses.POWERS)), state)
     return step if missing(program.plan, step) else replace(step, copy=copy)
 
 
@@ -139,7 +141,9 @@ def constants(trainer: Trainer) -> dict[str, int | str]:
         "TRAIN_DECAY_SHIFT": recipe.decay_shift,
         "TRAIN_LIMIT": recipe.gradient_limit,
         "TRAIN_ADAM": int(recipe.optimizer == "adam"),
-        "TRAIN_FRACTION": FRACTIONS[recipe.precision],
+        "TRAIN_AT_ONCE": int(recipe.at_once),
+        "TRAIN_VELOCITIES": int(keeps_velocities(recipe)),
+        "TRAIN_FRACTION": FRACTION_BYTES[recipe.precision],
         "TRAIN_WIDE_BIAS": int(is_wide),
         "TRAIN_WIDE_FIRST": numbers[layer.index, "bias"] if is_wide else 0,
         "TRAIN_WIDE_SHIFT": wide.shift if isinstance(wide, WideBias) else 0,

@@ -11,13 +11,12 @@ from trainer.memory.plan import MemoryPlan, plan_memory
 from trainer.memory.step_sram import STACK_BYTES, StepOptions
 from trainer.memory.step_sram import step_sram as sram_of_shapes
 from trainer.recipe import Recipe
+from trainer.state import state_bytes
 
 from ..errors import InputError, NotEmulated
 from ..network import Network
 from ..program import Program
 from .training import training_step
-
-ADAM_BYTES = 8  # of a weight: a second moment, and the batch's gradient
 
 
 def memory_plan(
@@ -74,9 +73,9 @@ def bytes_taken(program: Program, recipe: Recipe, copy: bool) -> dict[str, int]:
         return step_sram(program.plan, step) | {"stack": STACK_BYTES}
     except NotEmulated:
         trained = recipe.layers or (network.layers[-1].name,)
-        adam = ADAM_BYTES * (recipe.optimizer == "adam")
-        fraction = max(recipe.fraction_bits(8), 0) // 8
-        options = StepOptions(fraction_bytes=fraction, velocity_bytes=4 + adam)
+        each = state_bytes(recipe, weights=1)
+        fraction = each.pop("fractions")
+        options = StepOptions(fraction_bytes=fraction, velocity_bytes=sum(each.values()))
         return sram_of_shapes(network, find_needs(network, trained), options)
 
 

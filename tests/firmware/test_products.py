@@ -74,6 +74,16 @@ def test_weight_gradients(library, shape, seed, data):
     )
     assert np.array_equal(result[: expected.size].reshape(expected.shape), expected)
     assert untouched(result, expected.size) and untouched(scratch, shape.weight_scratch(count))
+    channel = data.draw(st.integers(0, shape.channels - 1))
+    expected = expected[:, channel : data.draw(st.integers(channel + 1, shape.channels))]
+    part = guarded(expected.size, np.int32)
+    library.cnn_arrange_errors(*(ctypes.byref(how), pointer(error), first, count, pointer(scratch)))
+    library.cnn_channel_gradients(
+        *(ctypes.byref(how), pointer(error), pointer(values), first, count, channel),
+        *(expected.shape[1], pointer(part), pointer(scratch)),
+    )
+    assert np.array_equal(part[: expected.size].reshape(expected.shape), expected)
+    assert untouched(part, expected.size) and untouched(scratch, shape.weight_scratch(count))
 
 
 @given(shapes(), st.integers(0, 1 << 16))
@@ -95,6 +105,7 @@ def test_data_gradients(library, shape, seed):
 ON_BOARD = (  # each of the unrolled sizes and of the ways around them
     *(Shape((1, columns), 5, 7, (1, 6)) for columns in range(11, 42, 3)),
     *(Shape((size, size), 4, 5, (3, 3), (1, 1)) for size in (4, 8, 9, 11, 14, 16, 17)),
+    *(Shape((1, columns), 5, outputs, (1, 3)) for columns in (5, 8, 10) for outputs in (7, 8)),
     Shape((1, 20), 3, 8, (1, 9), (0, 2)),
     Shape((1, 20), 6, 8, (1, 1)),
     Shape((1, 21), 5, 3, (1, 5), (0, 1), (1, 2)),

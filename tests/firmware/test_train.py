@@ -45,6 +45,22 @@ def run_both(program, recipe, folder, steps=STEPS, teacher=None, check=False):
     return both
 
 
+@pytest.mark.parametrize("momentum", (0, 3))
+@pytest.mark.parametrize(
+    "name, layers", (("digits", ("conv4", "fc")), ("keywords", ("conv5", "conv6", "fc")))
+)
+def test_steps_of_one_sample(name, layers, momentum, tmp_path):
+    """Gradients are applied as they are made; without momentum nothing is kept of them."""
+    folder = shipped.DIRECTORY / name
+    program = compile_network(load_network(folder / "network.yaml", folder / "checkpoint.pth.tar"))
+    recipe = Recipe(layers=layers, batch=1, momentum_shift=momentum, rate_shift=6, deeper_shift=1)
+    both = run_both(program, recipe, tmp_path, check=True)
+    assert (both.sram < 32 << 10) == (momentum == 0)
+    command = ["make", "-s", "-C", tmp_path, "-f", "check.mk", "check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "PASS: 6 training steps" in done.stdout
+
+
 @pytest.mark.parametrize(
     "name, layers",
     (
@@ -79,9 +95,20 @@ def test_layers_run_again_for_tensors_that_are_lost(tmp_path):
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("width", (8, 4, 2, 1))
 def test_all_widths_and_recipes(recipe, width, tmp_path):
+    compare_width(recipe, width, tmp_path)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("width, momentum", ((8, 0), (4, 3), (1, 0)))
+def test_all_recipes_in_steps_of_one_sample(recipe, width, momentum, tmp_path):
+    compare_width(replace(recipe, momentum_shift=momentum), width, tmp_path, batch=1)
+
+
+def compare_width(recipe, width, tmp_path, batch=BATCH):
+    """Both trainers on a small network with weights of so many bits."""
     program = narrow_chip(width, tmp_path).program
     names = tuple(layer.name for layer in program.plan.network.layers)
-    recipe = replace(recipe, layers=names, batch=BATCH, steps=4, rate_shift=10 - width)
+    recipe = replace(recipe, layers=names, batch=batch, steps=4, rate_shift=10 - width)
     teacher = np.random.default_rng(width).integers(0, 256, (8, CLASSES)).astype(np.uint8)
     run_both(program, recipe, tmp_path, steps=4, teacher=teacher)
 
@@ -123,7 +150,7 @@ def compare_random(network, seed, recipe, folder):
     except Max78kError:
         assume(False)
     names = tuple(layer.name for layer in network.layers if layer.has_kernels)
-    recipe = replace(recipe, layers=names, batch=BATCH, rate_shift=6, parts=("kernel", "bias"))
+    recipe = replace(recipe, layers=names, rate_shift=6, parts=("kernel", "bias"))
     try:
         run_both(program, recipe, folder)
     except InputError as error:
@@ -137,9 +164,12 @@ def compare_random(network, seed, recipe, folder):
     ),
     st.integers(0, 2**20),
     st.sampled_from(RECIPES),
+    st.sampled_from(((BATCH, 3), (1, 3), (1, 0))),
 )
-@examples(10)
-def test_random_networks(tmp_path_factory, network, seed, recipe):
+@examples(12)
+def test_random_networks(tmp_path_factory, network, seed, recipe, batch_and_momentum):
+    batch, momentum = batch_and_momentum
+    recipe = replace(recipe, batch=batch, momentum_shift=momentum)
     compare_random(network, seed, recipe, tmp_path_factory.mktemp("random"))
 
 

@@ -14,17 +14,17 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.network import NETWORK_INPUT, Network
 
+from .. import state
 from ..backward import channels_last
 from ..loop import Trainer
 from ..losses import TEACHER_BITS, said
 from ..operands import pool, views
-from ..parameter import Parameter
+from ..parameter import WideBias
 from ..recipe import Recipe
 from ..schedule import Schedule
 from . import replay, starts
 
 TEACHER_ONE = (1 << TEACHER_BITS) - 1
-VELOCITY_BYTES, FRACTION_BYTES, SECOND_BYTES, VALUE_BYTES = 4, 2, 4, 4
 
 
 @dataclass(frozen=True)
@@ -274,13 +274,6 @@ def learn(trainer: Trainer, strategy: Strategy, kept: Kept, new_class: int | Non
 
 def state_bytes(trainer: Trainer) -> int:
     """SRAM of what training remembers from step to step, as the firmware would hold it."""
-    total = 0
-    for parameter in trainer.parameters.values():
-        each = VELOCITY_BYTES
-        if isinstance(parameter, Parameter):
-            each += FRACTION_BYTES * (parameter.fraction is not None)
-            each += SECOND_BYTES * (parameter.second is not None)
-        else:
-            each += VALUE_BYTES
-        total += each * parameter.velocity.size
-    return total
+    sizes = [parameter.velocity.size for parameter in trainer.parameters.values()]
+    wide = [each.values.size for each in trainer.parameters.values() if isinstance(each, WideBias)]
+    return sum(state.state_bytes(trainer.recipe, sum(sizes), sum(wide)).values())

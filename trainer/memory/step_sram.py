@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from max78k_sim.network import Layer, Network
 
+from ..state import VELOCITY_BYTES
 from .needs import Need, Needs
 
 ERROR_BYTES = 2  # an int16 mantissa
 SUM_BYTES = 4  # an int32 accumulator
-VELOCITY_BYTES = 4
 KERNEL_WORD_BYTES = 16  # one 72-bit word in its slot
 STACK_BYTES = 4096
 
