@@ -44,7 +44,7 @@ def study(options: Namespace, bases: Bases) -> None:
                              f"{found.overall:.2f}"])  # fmt: skip
     heads = ["the class is", "how it is learnt", "new %", "lowest class %", "old", "all %"]
     tests = sorted({int((bases.test.labels == label).sum()) for label in bases.folders})
-    unseen = " or ".join(map(str, tests))
+    unseen = " to ".join(map(str, sorted({tests[0], tests[-1]})))
     text = (
         f"{EXAMPLES} examples of a class that the network has never seen; {REPLAY_BYTES >> 10} KB "
         "of replay, where there is one. *Added*: it gets the output that the network has for it. "
