@@ -96,21 +96,22 @@ static void make_gradients(const block *of, const group *some)
     }
 }
 
-/* What the step takes of them, in their place; a number of at least the largest magnitude. */
-static uint32_t take_gradients(const block *of, const group *some)
+/* What the step takes of those of outputs from begin on, up to end, in their place; others belong
+ * to another group.  Returns a number of at least the largest magnitude. */
+static uint32_t take_gradients(const block *of, const group *some, uint32_t begin, uint32_t end)
 {
     const cnn_kernels *kernels = of->layer->kernels;
     const uint32_t row = some->segments * some->width;
-    int32_t *gradients = of->gradients;
     uint32_t largest = 0;
 
     for (uint32_t run = 0; run < some->runs; run++) {
         const uint32_t channel = channel_of(of, some, run);
-        uint32_t number = kernels->first + of->first * kernels->output_step + channel * some->taps;
+        int32_t *const gradients = of->gradients + run * of->count * row;
 
-        for (uint32_t n = 0; n < of->count; n++, number += kernels->output_step, gradients += row)
-            if (channel != CNN_NONE)
-                largest |= cnn_take_gradients(number, gradients, row, of->shift);
+        for (uint32_t out = begin; out < end && channel != CNN_NONE; out++)
+            largest |= cnn_take_gradients(kernels->first + out * kernels->output_step
+                                              + channel * some->taps,
+                                          gradients + (out - of->first) * row, row, of->shift);
     }
     return largest;
 }
@@ -134,7 +135,7 @@ static void step_group(const block *of, const group *some)
         return;
     make_gradients(of, some);
     if (of->takes && !cnn_are_quick(of->gradients, some->runs * of->count * row))
-        largest = take_gradients(of, some);
+        largest = take_gradients(of, some, begin, end);
     part = (cnn_part){of->gradients + (begin - of->first) * row, row, of->count * row,
                       (uint16_t)(begin - some->output), (uint16_t)(end - begin)};
     cnn_step_parts(of->layer, some->segment, some->segments, &part, some->width, largest);

@@ -155,7 +155,7 @@ int cnn_step_begin(const cnn_layer *layer, int32_t shift, uint32_t largest)
     if (fast.rate != 0)
         find_quick(shift);
 #endif
-    return largest > quick_most;
+    return quick_most == 0 || largest > quick_most;
 }
 
 int cnn_are_quick(const int32_t *gradients, uint32_t count)

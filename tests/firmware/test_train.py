@@ -21,6 +21,7 @@ from tests.strategies import examples
 from tests.trainer.test_loop import RECIPES, narrow_chip
 from trainer.recipe import Recipe
 
+from .train_steps import Case, run_case
 from .twins import Twins
 
 CLASSES = 5
@@ -260,3 +261,8 @@ def test_buffers_share_memory_only_when_they_may():
             first = one if places[one.name] < places[other.name] else other
             assert one is other or not one.meets(other) or apart >= first.size
     assert size < 24
+
+
+def test_a_sample_without_error_still_moves_what_has_momentum(tmp_path):
+    """Steps of 1-bit weights are so large that a later sample's error is zero."""
+    run_case(Case("digits", ("conv4", "fc"), steps=4, rate_shift=8, bits=1), tmp_path)
