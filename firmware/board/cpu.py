@@ -70,6 +70,8 @@ class Cpu:
             if name != "SRAM":
                 self.engine.mem_write(base, ERASED * size)
         self._code_pages: set[int] = set()
+        # address where a run stopped -> instructions from there on that an IT instruction covers
+        self._covered: dict[int, int] = {}
         self.engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self.engine.hook_add(unicorn.UC_HOOK_TLB_FILL, self._on_page)
         hooks.install(self.engine, unicorn.UC_HOOK_BLOCK, hooks.on_block, self.ledger)
@@ -103,6 +105,8 @@ class Cpu:
         """Drop what is kept about code that changed."""
         first = hooks.TABLE + hooks.slot_of(address)
         self.ledger[first : first + (size + 1) // 2] = 0
+        for place in [place for place in self._covered if address <= place < address + size]:
+            del self._covered[place]
         self.engine.ctl_remove_cache(address, address + size)
 
     def map_device(
@@ -199,17 +203,18 @@ class Cpu:
     def _leave_condition(self) -> None:
         """Clear what unicorn keeps of an IT instruction when it stops right after its last one.
 
-        It would skip what comes next.  Only a stop within an IT's reach goes on with it.
+        It would skip what comes next.  Only a stop within an IT's reach goes on with it; a block
+        can begin there, and the next one too, where the instructions lie across a page's end.
         """
         status = self.get("xpsr")
         if not status & CONDITION:
             return
-        begin, end = int(self.ledger[hooks.BEGIN]), int(self.ledger[hooks.END])
-        past = self.pc - begin
-        inside = 0 <= past <= end - begin
-        if inside and self.costs.within_condition(begin, self.read(begin, past)):
-            return
-        self.set("xpsr", status & ~CONDITION)
+        begin, end, pc = int(self.ledger[hooks.BEGIN]), int(self.ledger[hooks.END]), self.pc
+        if begin <= pc <= end:
+            ran, left = self.read(begin, pc - begin), self._covered.get(begin, 0)
+            self._covered[pc] = self.costs.left_of_condition(begin, ran, left)
+        if not self._covered.get(pc):
+            self.set("xpsr", status & ~CONDITION)
 
     def _why(self) -> Stop:
         """What stopped the engine."""

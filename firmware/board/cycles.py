@@ -86,13 +86,12 @@ class CostModel:
         endless = code in (SELF_BRANCH, LONG_SELF_CALL)
         return BlockCost(count, cycles * FIFTHS, uses_float, endless, unmasks, tuple(aligned))
 
-    def within_condition(self, address: int, code: bytes) -> bool:
-        """Whether an IT instruction of a block reaches past its end."""
-        left = 0
+    def left_of_condition(self, address: int, code: bytes, left: int) -> int:
+        """Instructions after a block that an IT still covers; ``left``: of those in it."""
         for instruction in self._engine.disasm(code, address):
             name = instruction.mnemonic
             left = len(name) - 1 if IT.fullmatch(name) else max(left - 1, 0)
-        return left > 0
+        return left
 
     def accessed(self, address: int, code: bytes, get: Callable[[str], int]) -> int | None:
         """The memory address that the first instruction accesses; ``get`` gives registers."""
