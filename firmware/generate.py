@@ -21,9 +21,9 @@ from max78k_sim.placement import Axis, Placement
 from .layout import layout_header
 from .register_header import registers_header
 from .text import DIRECTORY, fill, identifier, number_lines, prefixes
-from .train_check import TrainingCheck, check_header
-from .train_tables import TrainingStep
-from .train_text import ALL_FILES, LINEAR_FILES, TRAIN_FILES, train_files
+from .training.check import TrainingCheck, check_header
+from .training.sources import ALL_FILES, LINEAR_FILES, TRAIN_FILES, train_files
+from .training.tables import TrainingStep
 
 EMPTY: frozenset[str] = frozenset()
 MAP_RUNTIME = (
@@ -56,7 +56,7 @@ def generate(
     """Write the C files of a plan; returns their paths.
 
     Without ``step`` the map and what builds it; with ``step`` the training step too; with ``check``
-    also its known-answer test; ``project``: more files, by name (project.py).  Nothing is left
+    also its known-answer test; ``project``: more files, by name (project/).  Nothing is left
     half-written: files appear together or not at all.
     """
     files = {"cnn_map.h": map_header(plan), "cnn_map.c": map_source(plan)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Units of max78k_sim (files, or packages, which may import from themselves) from the lowest level
+# Units of each package (files, or folders, which may import from themselves) from the lowest level
 # up.  A unit imports from lower levels only, wherever in the file the statement stands.
-LEVELS = (
+CHIP = (
     ("errors", "packing", "layer", "cycle_model"),
     ("registers", "pickles", "switches", "yaml_keys", "placement", "arithmetic", "whole_files"),
     ("device", "torch_files", "torch_writer", "yaml_reader", "engine", "options"),
@@ -34,8 +35,27 @@ LEVELS = (
     ("verbs",),
     ("cli",),
 )
-LEVEL = {unit: number for number, units in enumerate(LEVELS) for unit in units}
-PACKAGES = ("max78k_sim", "trainer", "firmware")
+TRAINER = (
+    ("blocks", "kernel_store", "losses", "optimizers", "pictures", "quantized_update"),
+    ("data", "gradients", "operands", "recipe", "schedule", "snapshots"),
+    ("backward", "host", "parameter", "state"),
+    ("forward", "memory", "step_cost"),
+    ("loop",),
+    ("evaluation", "learning"),
+    ("studies",),
+)
+FIRMWARE = (
+    ("cost", "text", "verdict"),
+    ("board", "layout", "protocol", "register_header", "training"),
+    ("cosim", "generate", "size"),
+    ("exec", "project"),
+)
+LEVELS = {"max78k_sim": CHIP, "trainer": TRAINER, "firmware": FIRMWARE}
+LEVEL = {
+    package: {unit: number for number, units in enumerate(levels) for unit in units}
+    for package, levels in LEVELS.items()
+}
+PACKAGES = tuple(LEVELS)
 # What the packages above the chip may not use: its command line.
 COMMAND_LINE = ("cli", "verbs")
 HEAVY = ("numpy", "numba", "torch", "yaml", "rich", "matplotlib", "sklearn", "trainer", "firmware")
@@ -51,11 +71,19 @@ def unit_of(file: Path) -> str:
     return first.removesuffix(".py")
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node, but not what only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from statements(node)
+
+
 def imports(file: Path) -> Iterator[str]:
     """Absolute dotted names of everything that a file imports, also inside functions."""
     module = file.relative_to(ROOT).with_suffix("").parts
     folder = module[:-1]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -64,35 +92,38 @@ def imports(file: Path) -> Iterator[str]:
             yield from (f"{name}.{alias.name}" for alias in node.names)
 
 
-def chip_units(file: Path) -> set[str]:
-    """Units of max78k_sim that a file imports."""
-    parts = [name.split(".") for name in imports(file) if name.startswith("max78k_sim.")]
-    return {part[1] for part in parts if part[1] != "__version__"}
+def units_used(package: str, file: Path) -> set[str]:
+    """Units of a package that a file imports."""
+    parts = [name.split(".") for name in imports(file) if name.startswith(f"{package}.")]
+    return {part[1] for part in parts if part[1] in LEVEL[package]}
 
 
-def test_every_file_has_a_level():
-    files = {unit_of(file) for file in sources("max78k_sim")} - {"__init__", "__main__"}
-    assert files == set(LEVEL), "add new files to LEVELS, at the lowest level that holds"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_file_has_a_level(package):
+    files = {unit_of(file) for file in sources(package)} - {"__init__", "__main__"}
+    assert files == set(LEVEL[package]), "add new files to LEVELS, at the lowest level that holds"
 
 
-@pytest.mark.parametrize(
-    "file", sources("max78k_sim"), ids=lambda file: str(file.relative_to(ROOT / "max78k_sim"))
-)
-def test_imports_point_down(file):
-    unit = unit_of(file)
-    if unit in ("__init__", "__main__"):
-        return
-    for other in chip_units(file) - {unit}:
-        assert LEVEL[other] < LEVEL[unit], f"{unit} imports {other}, which is not below it"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_down(package):
+    level = LEVEL[package]
+    for file in sources(package):
+        unit = unit_of(file)
+        if unit in ("__init__", "__main__"):
+            continue
+        for other in units_used(package, file) - {unit}:
+            assert level[other] < level[unit], f"{file} imports {other}, which is not below {unit}"
 
 
-def test_levels_are_as_low_as_they_can_be():
+@pytest.mark.parametrize("package", PACKAGES)
+def test_levels_are_as_low_as_they_can_be(package):
     """So that the table says something: each unit imports from the level right below."""
-    for unit, level in LEVEL.items():
-        files = [file for file in sources("max78k_sim") if unit_of(file) == unit]
-        used = set().union(*(chip_units(file) for file in files)) - {unit}
-        lowest = max((LEVEL[other] + 1 for other in used), default=0)
-        assert level == lowest or unit in ("verbs", "cli"), f"{unit} could be on level {lowest}"
+    level = LEVEL[package]
+    for unit, height in level.items():
+        files = [file for file in sources(package) if unit_of(file) == unit]
+        used = set().union(*(units_used(package, file) for file in files)) - {unit}
+        lowest = max((level[other] + 1 for other in used), default=0)
+        assert height == lowest or unit in ("verbs", "cli"), f"{unit} could be on level {lowest}"
 
 
 def packages_used(file: Path) -> set[str]:
@@ -109,7 +140,9 @@ def test_packages_stay_apart(package):
         allowed = set() if package == "max78k_sim" else {"max78k_sim"}
         assert used <= allowed, f"{file.relative_to(ROOT)} imports {used - allowed}"
         if package != "max78k_sim":
-            assert not chip_units(file) & set(COMMAND_LINE), f"{file.relative_to(ROOT)}"
+            assert not units_used("max78k_sim", file) & set(COMMAND_LINE), (
+                f"{file.relative_to(ROOT)}"
+            )
 
 
 def test_only_host_training_imports_torch():
@@ -120,6 +153,23 @@ def test_only_host_training_imports_torch():
         if any(name.split(".")[0] == "torch" for name in imports(file))
     }
     assert found and all(name.startswith("trainer/host/") for name in found), found
+
+
+def test_every_data_file_is_installed():
+    """setup.cfg names what a package holds beside Python: C, templates, tables, networks."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", "utf-8")
+    rows = config["options.package_data"].items()
+    installed = {
+        file
+        for package, patterns in rows
+        for pattern in patterns.split(",")
+        for file in (ROOT / package.replace(".", "/")).glob(pattern.strip())
+    }
+    command = ["git", "ls-files", "--", *PACKAGES, "networks"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    data = {ROOT / name for name in listed.stdout.split() if not name.endswith(".py")}
+    assert data and not data - installed
 
 
 def loaded_by(code: str) -> set[str]:

@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 
+from firmware.cosim.host import HostTrainer, compile_library
 from firmware.generate import generate
-from firmware.host import HostTrainer, compile_library
 from max78k_sim import cli, load_network, placement, simulate
 from max78k_sim.devices import DEVICES
 from max78k_sim.evaluator import Evaluator

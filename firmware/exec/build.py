@@ -11,7 +11,7 @@ from max78k_sim.bus.bus import POWER_REGIONS, WINDOW
 from max78k_sim.device import Device
 from max78k_sim.errors import InputError
 
-from ..host import compiler
+from ..cosim.host import compiler
 
 DIRECTORY = Path(__file__).parent
 MAKEFILES = ("Makefile", "project.mk")

@@ -3,7 +3,7 @@
  *
  * linear/cnn_train.c makes of it what cnn_train.h promises, equal to the step of any layers to the
  * bit.  It keeps nothing between steps but (where CNN_LINEAR_COPY is 1) a copy of the kernels.
- * firmware/linear_step.py says which layers and recipes it takes, and prints cnn_linear_config.h with
+ * firmware/training/linear.py says which layers and recipes it takes, and prints cnn_linear_config.h with
  * the layer's numbers and tables.
  */
 #ifndef CNN_LINEAR_H

@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import TextColumn
 
-from firmware.board_client import Answer, BoardClient, connect, patched
-from firmware.patch import read_patch, write_patch
-from firmware.serial_link import Link, open_port
+from firmware.protocol.client import Answer, BoardClient, connect, patched
+from firmware.protocol.link import Link, open_port
+from firmware.protocol.patch import read_patch, write_patch
 from trainer.data.datasets import load_dataset
 from trainer.host.vendor_checkpoint import write_back
 from trainer.schedule import Schedule

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from firmware.phases import PHASES
+from firmware.cosim.phases import PHASES
 
 from .common import compiled, make_directory, network_from, progress, recipe_from
 from .cosim_run import Cost, Outcome, Task, prepare, run

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firmware.cosim import Batches, Difference, HostSide, Side, lockstep
+from firmware.cosim.compare import Batches, Difference, HostSide, Side, lockstep
+from firmware.cosim.host import HostTrainer, compile_library
+from firmware.cosim.phases import CLOCK, PHASES, Sram
 from firmware.generate import generate
-from firmware.host import HostTrainer, compile_library
-from firmware.phases import CLOCK, PHASES, Sram
-from firmware.project import Choices, make_project
+from firmware.project.project import Choices, make_project
 from trainer.data.datasets import load_dataset
 from trainer.loop import Pool, Trainer, memory_digest
 from trainer.recipe import Recipe
@@ -35,7 +35,7 @@ from .training import exponents_of, training_step
 from .training_memory import kernel_copy, memory_plan
 
 if TYPE_CHECKING:
-    from firmware.board_side import BoardSide
+    from firmware.cosim.board_side import BoardSide
 
 RANDOM_SAMPLES = 256
 OWN_PROGRAM = ("main.c", "sampledata.h")  # of a project; cnn_cosim.c takes their place
@@ -242,7 +242,7 @@ def project_files(program: Program) -> dict[str, str]:
 
 def board_side(task: Task, directory: Path) -> Stopwatch:
     """The emulated board; only here, what it needs is imported."""
-    from firmware.board_side import BoardSide, build
+    from firmware.cosim.board_side import BoardSide, build
 
     plan = task.program.plan
     return Stopwatch(BoardSide(build(directory, plan), plan))

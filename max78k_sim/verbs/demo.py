@@ -17,9 +17,9 @@ from rich.progress import TextColumn
 from rich.table import Table
 
 import networks
+from firmware.cosim.host import HostTrainer, compile_library
 from firmware.cost import step_cycles
 from firmware.generate import generate
-from firmware.host import HostTrainer, compile_library
 from trainer.data.datasets import Dataset, load_dataset
 from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training

@@ -9,11 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from firmware.board_program import PROTOCOL, protocol_files
 from firmware.generate import generate, write_files
-from firmware.linear_step import describe
-from firmware.project import Choices, Project, make_project
-from firmware.project_log import log_text
+from firmware.project.log import log_text
+from firmware.project.project import Choices, Project, make_project
+from firmware.protocol.program import PROTOCOL, protocol_files
+from firmware.training.linear import describe
 
 from ..errors import InputError
 from ..loading import read_sample

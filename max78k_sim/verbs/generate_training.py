@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from firmware.train_check import TrainingCheck
-from firmware.train_tables import TrainingStep
+from firmware.training.check import TrainingCheck
+from firmware.training.tables import TrainingStep
 from trainer.data.datasets import load_dataset
 from trainer.recipe import Recipe
 from trainer.schedule import Schedule

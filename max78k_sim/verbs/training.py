@@ -8,10 +8,10 @@ from itertools import chain
 
 import numpy as np
 
-from firmware.linear_step import missing
-from firmware.train_check import TrainingCheck, digest
-from firmware.train_shapes import FEATURES, PLAIN, WIDENED, LayerStep
-from firmware.train_tables import TrainingStep
+from firmware.training.check import TrainingCheck, digest
+from firmware.training.linear import missing
+from firmware.training.shapes import FEATURES, PLAIN, WIDENED, LayerStep
+from firmware.training.tables import TrainingStep
 from trainer import gradients, losses, operands, optimizers, quantized_update
 from trainer.kernel_store import TRAINED_REGIONS
 from trainer.loop import Trainer, together
@@ -69,7 +69,7 @@ def training_step(
 ) -> TrainingStep:
     """The numbers of the C training step, from the modules that the Python trainer uses.
 
-    Where it is that of a linear layer and one sample (firmware/linear_step.py), ``copy`` says
+    Where it is that of a linear layer and one sample (firmware/training/linear.py), ``copy`` says
     whether it keeps the kernels in SRAM too.
     """
     trainer = trainer_of(program, recipe, exponents)

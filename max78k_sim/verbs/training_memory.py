@@ -3,8 +3,8 @@ with the bytes that the C code really holds."""
 
 from __future__ import annotations
 
-from firmware.linear_step import missing, step_sram
-from firmware.train_tables import TrainingStep
+from firmware.training.linear import missing, step_sram
+from firmware.training.tables import TrainingStep
 from trainer.memory.choice import Rules
 from trainer.memory.needs import find_needs
 from trainer.memory.plan import MemoryPlan, plan_memory
@@ -42,8 +42,8 @@ def kernel_copy(
 ) -> bool:
     """Whether the C code keeps a copy of the kernels in SRAM: as asked, or where that fits.
 
-    Only the step of a linear layer and one sample can (firmware/linear_step.py); InputError where
-    it is asked of another, with what that one takes.
+    Only the step of a linear layer and one sample can (firmware/training/linear.py); InputError
+    where it is asked of another, with what that one takes.
     """
     try:
         step = some_step(program, recipe, True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from firmware.train_shapes import LayerStep, Shape
+from firmware.training.shapes import LayerStep, Shape
 from trainer.memory.lifetimes import Lifetimes, find_lifetimes
 
 from ..allocation import Plan

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from firmware.generate import generate
-from firmware.project import BOARDS, Choices, make_project
+from firmware.project.project import BOARDS, Choices, make_project
 from max78k_sim.loading import load_network
 from max78k_sim.program import Program, compile_network
 from tests.conformance.cases import Case

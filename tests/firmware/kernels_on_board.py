@@ -13,7 +13,7 @@ import unicorn
 from firmware.board import Board
 from firmware.board.cpu import SRAM
 from firmware.board.cycles import FIFTHS
-from firmware.train_text import LINEAR_SOURCES
+from firmware.training.sources import LINEAR_SOURCES
 from tests.conftest import ROOT
 from tests.firmware.arm import program
 from tests.firmware.linear_case import LinearCase

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware.board_program import PROTOCOL
-from firmware.host import compile_library
-from firmware.identity import sample_runs
+from firmware.cosim.host import compile_library
 from firmware.layout import STORED_REGIONS
+from firmware.protocol.identity import sample_runs
+from firmware.protocol.program import PROTOCOL
 from max78k_sim import cli
 from tests import fashion
 from trainer.recipe import Recipe

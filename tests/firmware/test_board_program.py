@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
 
-from firmware.board_client import connect
-from firmware.serial_link import Link
+from firmware.protocol.client import connect
+from firmware.protocol.link import Link
 from max78k_sim.verbs.generate_training import exponents_from
 from max78k_sim.verbs.training import trainer_of
 from tests import fashion

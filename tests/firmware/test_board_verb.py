@@ -14,7 +14,7 @@ pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emul
 
 from firmware.board import Board
 from firmware.board.terminal import connect
-from firmware.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
+from firmware.protocol.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
 from max78k_sim import cli, load_network, placement
 from max78k_sim.errors import InputError
 from tests import fashion

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import networks as shipped
-from firmware.cosim import compare_memory, compare_outputs
-from firmware.phases import PHASE_OF
-from firmware.train_text import LINEAR_SOURCES, TRAIN_SOURCES
+from firmware.cosim.compare import compare_memory, compare_outputs
+from firmware.cosim.phases import PHASE_OF
+from firmware.training.sources import LINEAR_SOURCES, TRAIN_SOURCES
 from max78k_sim import cli
 from max78k_sim.verbs import cosim_run
 from max78k_sim.verbs.training_memory import kernel_copy
@@ -101,7 +101,7 @@ def test_a_copy_of_the_kernels_is_kept_where_it_fits(kilobytes, held):
 
 @pytest.mark.arm
 def test_a_wrong_constant_on_the_arm_is_found_and_named(capsys, monkeypatch):
-    side = pytest.importorskip("firmware.board_side", reason="needs max78k[emulate]")
+    side = pytest.importorskip("firmware.cosim.board_side", reason="needs max78k[emulate]")
     build = side.build
 
     def wrong(directory, plan):

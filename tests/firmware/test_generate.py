@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.cosim.host import HostTrainer, compile_library
 from firmware.generate import generate
-from firmware.host import HostTrainer, compile_library
 from max78k_sim import arithmetic
 from max78k_sim.allocation import allocate
 from max78k_sim.errors import InputError

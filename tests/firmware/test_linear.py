@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.host import HostTrainer, compile_library
-from firmware.linear_step import linear_header, missing, step_sram
+from firmware.cosim.host import HostTrainer, compile_library
+from firmware.training.linear import linear_header, missing, step_sram
 from max78k_sim import Machine
 from max78k_sim.errors import NotEmulated
 from max78k_sim.verbs.training import training_step

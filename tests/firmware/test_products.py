@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.host import STRICT, compiler
+from firmware.cosim.host import STRICT, compiler
 from tests.conftest import ROOT
 from tests.firmware.product_shapes import Shape, expected_data, expected_weights, numbers
 from tests.strategies import examples

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware.cosim.host import compiler
 from firmware.exec import run_project
-from firmware.host import compiler
-from firmware.project import Choices, make_project
+from firmware.project.project import Choices, make_project
 from max78k_sim import cli
 from max78k_sim.bus import Bus, driver
 from max78k_sim.errors import InputError

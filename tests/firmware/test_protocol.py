@@ -13,13 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from firmware import protocol
-from firmware.board_client import connect
-from firmware.host import STRICT, compiler
-from firmware.identity import network_digest, sample_words
-from firmware.protocol import Frame, FrameError, FrameReader
-from firmware.protocol_header import error_table, message_table
-from firmware.serial_link import TRIES, Link, LinkError, Refused
+from firmware.cosim.host import STRICT, compiler
+from firmware.protocol import messages as protocol
+from firmware.protocol.client import connect
+from firmware.protocol.header import error_table, message_table
+from firmware.protocol.identity import network_digest, sample_words
+from firmware.protocol.link import TRIES, Link, LinkError, Refused
+from firmware.protocol.messages import Frame, FrameError, FrameReader
 from max78k_sim import compile_network, load_network
 from max78k_sim.errors import InputError
 from tests import fashion
@@ -376,7 +376,7 @@ def test_a_dump_is_the_trainers_memory_and_comes_back(board, tmp_path):
 
 
 def test_samples_that_no_frame_holds_come_in_parts(board, monkeypatch):
-    monkeypatch.setattr("firmware.board_client.PART", 300)
+    monkeypatch.setattr("firmware.protocol.client.PART", 300)
     _, link = conversation(board, 3, 0.2)
     client = connect(link, fashion.program())
     pool = fashion.pool()

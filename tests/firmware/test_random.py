@@ -7,8 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
+from firmware.cosim.host import STRICT, compiler
 from firmware.generate import generate
-from firmware.host import STRICT, compiler
 from max78k_sim.verbs.training import training_step
 from tests.conftest import ROOT
 from tests.firmware.linear_case import LinearCase, linear_network

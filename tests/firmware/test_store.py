@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.board_program import FLASH_BASE, PAGE, board_config, place_store, protocol_files
-from firmware.identity import trained_runs
+from firmware.protocol.identity import trained_runs
+from firmware.protocol.program import FLASH_BASE, PAGE, board_config, place_store, protocol_files
 from max78k_sim.errors import HardwareLimit
 from tests import fashion
 from tests.conftest import ROOT
@@ -54,7 +54,7 @@ def test_two_slots_at_the_end_of_the_flash():
 
 
 def test_kernels_that_do_not_fit_twice_are_refused(monkeypatch):
-    monkeypatch.setattr("firmware.board_program.FLASH_BYTES", 128 << 10)
+    monkeypatch.setattr("firmware.protocol.program.FLASH_BYTES", 128 << 10)
     with pytest.raises(HardwareLimit) as caught:
         protocol_files(fashion.program(), TRAINED, seed=1, trains=True, saves=True)
     assert caught.value.message == (

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import networks as shipped
-from firmware.train_buffers import Buffer, arrange
+from firmware.training.buffers import Buffer, arrange
 from max78k_sim import Network, cli, compile_network, load_network
 from max78k_sim.errors import InputError, Max78kError
 from max78k_sim.layer import Layer

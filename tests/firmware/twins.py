@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware.cosim.host import HostTrainer, compile_library
 from firmware.generate import generate
-from firmware.host import HostTrainer, compile_library
-from firmware.linear_step import step_sram
+from firmware.training.linear import step_sram
 from max78k_sim import Machine, Program
 from max78k_sim.testing.single import is_contiguous
 from max78k_sim.verbs.training import exponents_of, training_check, training_step

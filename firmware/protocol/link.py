@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from max78k_sim.errors import InputError, Max78kError
 
-from . import protocol
-from .protocol import Frame, FrameReader
+from . import messages as protocol
+from .messages import Frame, FrameReader
 
 BAUD = 115_200
 BITS_A_BYTE = 10  # start, eight, stop

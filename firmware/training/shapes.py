@@ -12,7 +12,7 @@ from max78k_sim.allocation import Plan
 from max78k_sim.errors import NotEmulated
 from max78k_sim.layer import NETWORK_INPUT, Layer
 
-from .train_runs import NONE, Kernels, Run, find_kernels, find_runs
+from .runs import NONE, Kernels, Run, find_kernels, find_runs
 
 # int32 gradients of weights that are made at once, if that is an output or more: of kernels with
 # one tap, and with several, where more at once save arranging the data again

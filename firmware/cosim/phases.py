@@ -19,7 +19,7 @@ import numpy as np
 from max78k_sim.errors import InputError
 
 if TYPE_CHECKING:
-    from .board.elf import Image
+    from ..board.elf import Image
 
 PHASES = ("other", "read", "forward", "gradient", "update", "write")
 OTHER, READ, FORWARD, GRADIENT, UPDATE, WRITE = range(len(PHASES))

@@ -9,8 +9,8 @@ import numpy as np
 from max78k_sim.map_text import data_picture, render_map
 from max78k_sim.program import Program
 
+from .main import MADE_UP
 from .project import Choices, Project
-from .project_main import MADE_UP
 
 WIDTH = 100  # characters
 SHOWN = 100  # outputs

@@ -14,8 +14,8 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.memory import Memory
 
-from .layout import STORED_REGIONS
-from .train_text import LINEAR_SOURCES, TRAIN_SOURCES
+from ..layout import STORED_REGIONS
+from ..training.sources import LINEAR_SOURCES, TRAIN_SOURCES
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 

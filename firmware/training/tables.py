@@ -1,4 +1,4 @@
-"""What the C training step has to know of each layer: computed here, printed by train_text.py.
+"""What the C training step has to know of each layer: computed here, printed by sources.py.
 
 The fields are those of ``cnn_layer`` (runtime/cnn_layers.h); places in buffers are planned so that
 what is not alive at the same time shares memory.
@@ -13,9 +13,9 @@ import numpy as np
 
 from max78k_sim.allocation import Plan
 
-from .train_buffers import Buffer, arrange
-from .train_runs import Kernels, Run
-from .train_shapes import PLAIN, LayerStep, Shape
+from .buffers import Buffer, arrange
+from .runs import Kernels, Run
+from .shapes import PLAIN, LayerStep, Shape
 
 ACTIVATIONS = {None: "CNN_LINEAR", "relu": "CNN_RELU", "abs": "CNN_ABS"}
 TIMES = 3  # of a layer: its error is taken; gradients; what is passed down
@@ -30,7 +30,7 @@ class TrainingStep:
 
     ``layers``: from the last one down; ``constants``: names (without CNN_) and values; ``powers``:
     the soft-max's table; ``state``: bytes that are kept from step to step, by purpose; ``copy``:
-    None for the step of any layers; for that of a linear layer and one sample (linear_step.py),
+    None for the step of any layers; for that of a linear layer and one sample (linear.py),
     whether it keeps a copy of the kernels in SRAM.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .text import fill, number_lines
+from ..text import fill, number_lines
 
 Run = tuple[int, np.ndarray]  # address in bytes, uint32 words
 

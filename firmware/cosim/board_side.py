@@ -20,14 +20,14 @@ from max78k_sim.errors import InputError
 from max78k_sim.fifo import fifo_words
 from max78k_sim.machine import FAST_FIFO
 
-from .board.board import Board
-from .board.cpu import SRAM
-from .board.cycles import FIFTHS
-from .board.hooks import PHASE
-from .board.result import FirmwareError
-from .board.trace import watch
+from ..board.board import Board
+from ..board.cpu import SRAM
+from ..board.cycles import FIFTHS
+from ..board.hooks import PHASE
+from ..board.result import FirmwareError
+from ..board.trace import watch
+from ..text import DIRECTORY
 from .phases import PHASES, READ, TRAINING, WRITE, Spent, Sram, phase_of_blocks
-from .text import DIRECTORY
 
 BEGIN, INFER, LEARN, APPLY = 1, 2, 4, 8  # of a command, as in cnn_cosim.c
 WAIT, SAMPLE = "cnn_cosim_wait", "cnn_cosim_sample"

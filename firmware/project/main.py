@@ -8,8 +8,8 @@ import numpy as np
 
 from max78k_sim.program import Program
 
-from . import kernel_tables as tables
-from .text import comment, fill, number
+from ..text import comment, fill, number
+from . import tables
 
 if TYPE_CHECKING:
     from .project import Choices

@@ -18,7 +18,7 @@ import numpy as np
 from max78k_sim.errors import InputError
 from max78k_sim.whole_files import write_whole
 
-from .protocol import DIGEST_BYTES
+from .messages import DIGEST_BYTES
 
 MAGIC = b"M78Kpat\n"
 VERSION = 1

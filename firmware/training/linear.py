@@ -14,9 +14,9 @@ from max78k_sim.device import WORD  # bytes; weights of one are stepped together
 from max78k_sim.errors import NotEmulated
 from max78k_sim.packing import KERNEL_BYTE, KERNEL_BYTES, KERNEL_SLOT, slot_offset
 
-from .text import fill, number_lines
-from .train_runs import NONE
-from .train_tables import OTHER_BYTES, TrainingStep, find_tables, sram
+from ..text import fill, number_lines
+from .runs import NONE
+from .tables import OTHER_BYTES, TrainingStep, find_tables, sram
 
 LARGEST, LARGEST_STEP = 4095, 255  # of a number in an instruction: added, and stepped by
 GROUP_BYTES = 4 * KERNEL_BYTES  # that cnn_stream.c writes together

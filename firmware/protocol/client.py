@@ -12,11 +12,11 @@ from max78k_sim.errors import InputError
 from max78k_sim.machine import Machine
 from max78k_sim.program import Program
 
-from . import protocol
+from . import messages as protocol
 from .identity import network_digest, sample_words, trained_runs
+from .link import Link, Refused
+from .messages import FEATURES, FLAGS
 from .patch import Patch, Words
-from .protocol import FEATURES, FLAGS
-from .serial_link import Link, Refused
 
 SLOT_WORDS = 4
 PART = protocol.MAX_PAYLOAD - protocol.fixed_bytes(protocol.BY_NAME["example"].request)

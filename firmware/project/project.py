@@ -1,7 +1,7 @@
 """A whole C project of a network: the vendor's functions, the sample, and known-answer tests.
 
 ``cnn.c``, ``cnn.h`` and ``softmax.c`` are the same for every network (``runtime/project/``); their
-tables are made here, ``main.c`` in ``project_main.py``; ``kernel_tables.py`` computes.
+tables are made here, ``main.c`` in ``main.py``; ``tables.py`` computes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from max78k_sim.errors import InputError
 from max78k_sim.machine import check_sample
 from max78k_sim.program import Program
 
-from . import kernel_tables as tables
-from .project_main import main_source, sample_source
-from .size import ADVICE, FLASH, SIZES
-from .text import comment, fill, identifier, number, number_lines
+from ..size import ADVICE, FLASH, SIZES
+from ..text import comment, fill, identifier, number, number_lines
+from . import tables
+from .main import main_source, sample_source
 
 BOARDS = ("EvKit_V1", "FTHR_RevA")
 TIMERS = 4

@@ -1,12 +1,12 @@
-"""cnn_protocol.h: the tables of protocol.py as C."""
+"""cnn_protocol.h: the tables of messages.py as C."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import protocol
-from .protocol import Field
-from .text import fill
+from ..text import fill
+from . import messages as protocol
+from .messages import Field
 
 
 def protocol_header() -> str:

@@ -16,7 +16,7 @@ from max78k_sim.network import Layer
 from max78k_sim.placement import Placement
 from max78k_sim.program import Program
 
-from .protocol import DIGEST_BYTES
+from .messages import DIGEST_BYTES
 
 KERNEL_BYTES, BIAS_BYTES = 9, 1  # that a kernel word and a bias take where they are kept
 

@@ -9,9 +9,9 @@ from max78k_sim.device import WORD
 from max78k_sim.errors import HardwareLimit, NotEmulated
 from max78k_sim.program import Program
 
+from ..text import fill, prefixes
+from .header import protocol_header
 from .identity import KERNEL_BYTES, network_digest, sample_runs, trained_runs
-from .protocol_header import protocol_header
-from .text import fill, prefixes
 
 RUNTIME = (
     *("cnn_crc.h", "cnn_crc.c", "cnn_entropy.h", "cnn_entropy.c", "cnn_protocol_port.h"),

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from max78k_sim.allocation import Plan
 
-from .linear_step import linear_header
-from .text import fill, number_lines, prefixes
-from .train_runs import NONE, Kernels, Run
-from .train_tables import Row, Tables, TrainingStep, find_tables
+from ..text import fill, number_lines, prefixes
+from .linear import linear_header
+from .runs import NONE, Kernels, Run
+from .tables import Row, Tables, TrainingStep, find_tables
 
 NUMBERS_A_LINE = 12
 TRAIN_SOURCES = (  # of the step of any layers, in runtime/, each with its header

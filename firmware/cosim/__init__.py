@@ -1,0 +1,1 @@
+"""The same training on several sides, step by step, and what the emulated one costs."""

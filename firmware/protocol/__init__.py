@@ -1,0 +1,1 @@
+"""What computer and board say to each other: messages, frames, patches; both sides of it."""
