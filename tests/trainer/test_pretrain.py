@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -99,8 +100,9 @@ def test_a_series_moves_along_its_rows():
 def test_a_recipe_that_asks_for_nothing_changes_nothing():
     images = torch.rand(3, 2, 8, 8) - 0.5
     assert augmented(images, Recipe(shift_pixels=0)) is images
-    waves = images.reshape(3, 16, 8, 1)
-    assert torch.equal(sounds(waves, Recipe(shift_pixels=0, wave=True)), waves)
+    waves = np.arange(-128, 128, dtype=np.int8).reshape(2, 16, 8, 1)
+    heard = sounds(waves, Recipe(shift_pixels=0, wave=True))
+    assert torch.equal(heard, torch.from_numpy(waves).float() / 128)
 
 
 def test_turning_and_stretching_keep_the_middle():
@@ -114,13 +116,18 @@ def test_turning_and_stretching_keep_the_middle():
     assert not torch.equal(turned[0], turned[1])
 
 
+def folded(line: torch.Tensor) -> np.ndarray:
+    """One sound [time] as int8 [1, channel, length, 1], as many channels as values in each."""
+    side = math.isqrt(len(line))
+    return line.to(torch.int8).reshape(side, side).T.numpy()[None, ..., None]
+
+
 def test_sound_moves_along_its_samples():
     torch.manual_seed(1)
     time = torch.arange(64.0)
     line = torch.exp(-((time - 32) ** 2) / 18)  # a bump, 3 samples wide
-    waves = line.reshape(8, 8).T.reshape(1, 8, 8, 1).repeat(20, 1, 1, 1)
-    recipe = Recipe(shift_pixels=10, stretch=0.2, wave=True)
-    changed = torch.cat([sounds(waves, recipe) for _ in range(40)])
+    waves = folded(line * 127).repeat(800, axis=0)
+    changed = sounds(waves, Recipe(shift_pixels=10, stretch=0.2, wave=True))
     lines = changed[..., 0].transpose(1, 2).reshape(-1, 64)
     centre = (lines * time).sum(1) / lines.sum(1)
     width = ((lines * (time - centre[:, None]) ** 2).sum(1) / lines.sum(1)).sqrt()
@@ -130,13 +137,26 @@ def test_sound_moves_along_its_samples():
 
 def test_a_tilt_adds_a_share_of_the_sample_before():
     torch.manual_seed(1)
-    waves = torch.zeros(300, 4, 4, 1)
-    waves[:, 3, 1] = 1.0  # sample 7; the next one is [0, 2]
-    tilted = sounds(waves, Recipe(shift_pixels=0, tilt=0.5, wave=True))
-    share = tilted[:, 0, 2, 0].clone()
+    line = torch.zeros(16)
+    line[7] = 64
+    tilted = sounds(folded(line).repeat(300, axis=0), Recipe(shift_pixels=0, tilt=0.5, wave=True))
+    lines = tilted[..., 0].transpose(1, 2).reshape(-1, 16)
+    share = lines[:, 8] * 2
     assert -0.5 <= share.min() < -0.45 and 0.45 < share.max() <= 0.5
-    tilted[:, 0, 2] = 0
-    assert torch.equal(tilted, waves)
+    assert (lines[:, 7] == 0.5).all() and (lines != 0).sum(1).max() == 2
+
+
+def test_an_echo_is_the_sound_again_and_later():
+    torch.manual_seed(1)
+    line = torch.zeros(64 * 64)
+    line[5] = 64
+    heard = sounds(folded(line).repeat(300, axis=0), Recipe(shift_pixels=0, echo=0.5, wave=True))
+    lines = heard[..., 0].transpose(1, 2).reshape(-1, len(line))
+    assert (lines[:, 5] == 0.5).all()
+    lines[:, 5] = 0
+    delays = lines.abs().argmax(1) - 5
+    assert delays.min() == 2 and 1200 < delays.max() <= 1600
+    assert 0.2 < lines.max() <= 0.25 and -0.25 <= lines.min() < -0.2
 
 
 def test_filters_hear_their_tone_whatever_its_phase():

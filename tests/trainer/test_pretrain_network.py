@@ -11,12 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="pretraining needs PyTorch (pip install max78k[train])")
 
+from torch.nn import functional  # noqa: E402
+
 from max78k_sim.errors import InputError  # noqa: E402
 from max78k_sim.machine import Machine  # noqa: E402
 from tests import fashion  # noqa: E402
 from trainer.data.datasets import Dataset  # noqa: E402
 from trainer.host import network as net  # noqa: E402
 from trainer.host.files import Plan, read_machine, read_plan, write_network  # noqa: E402
+from trainer.host.fused import LargestOfWindows, finished  # noqa: E402
 from trainer.host.pretrain import train_epochs  # noqa: E402
 from trainer.host.recipe import Policy, Recipe  # noqa: E402
 
@@ -309,3 +312,47 @@ def test_shipped_network_is_the_same_in_torch_and_on_the_chip(name, tmp_path):
     assert_equal(network, plan, noise(sample.shape[1:], 8, 3).images, tmp_path)
     expected = np.load(directory / "expected.npy")
     assert np.array_equal(torch_outputs(network, sample)[-1].reshape(-1), expected)
+
+
+# ---- steps that are done together ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turned", (False, True), ids=("relu", "abs"))
+@pytest.mark.parametrize("unit", (0, 128), ids=("normalised", "on the grid"))
+def test_finishing_together_is_what_torch_does_one_by_one(turned, unit):
+    torch.manual_seed(1)
+    norms = [torch.nn.BatchNorm2d(8) for _ in range(2)]
+    for norm in norms:
+        torch.nn.init.constant_(norm.weight, 0.7)
+        torch.nn.init.constant_(norm.bias, 0.1)
+    totals = [(torch.randn(6, 8, 90, 1) * 0.7).requires_grad_()]
+    totals.append(totals[0].detach().clone().requires_grad_())
+    low = -1.0 if turned else 0.0
+    together = finished(totals[0], None if unit else norms[0], (low, 127 / 128, unit, turned))
+    single = functional.hardtanh(totals[1] if unit else norms[1](totals[1]), low, 127 / 128)
+    if unit:
+        single = single + (torch.floor(single * unit + 0.5) / unit - single).detach()
+    single = single.abs().clamp(max=127 / 128) if turned else single
+    exact = {"rtol": 0, "atol": 0} if unit else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(together, single, **exact)
+    gradient = torch.randn_like(single)
+    together.backward(gradient)
+    single.backward(gradient)
+    torch.testing.assert_close(totals[0].grad, totals[1].grad, **exact)
+    for name, value in norms[0].state_dict().items():
+        torch.testing.assert_close(value, norms[1].state_dict()[name], msg=name)
+    if not unit:
+        torch.testing.assert_close(norms[0].weight.grad, norms[1].weight.grad, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(norms[0].bias.grad, norms[1].bias.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", ((2, 1), (2, 2), (3, 2)))
+def test_the_largest_of_windows_is_max_pooling_ties_too(window):
+    torch.manual_seed(1)
+    data = torch.randint(0, 4, (3, 5, 7, 8)).float().requires_grad_()
+    other = data.detach().clone().requires_grad_()
+    ours, theirs = LargestOfWindows.apply(data, window), functional.max_pool2d(other, window)
+    gradient = torch.randn_like(theirs)
+    ours.backward(gradient)
+    theirs.backward(gradient)
+    assert torch.equal(ours, theirs) and torch.equal(data.grad, other.grad)

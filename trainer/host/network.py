@@ -24,6 +24,8 @@ try:
     import torch
     from torch import Tensor, nn
     from torch.nn import functional
+
+    from .fused import LargestOfWindows, finished
 except ImportError as error:
     raise InputError('pretraining needs PyTorch: pip install "max78k[train]"') from error
 
@@ -104,6 +106,8 @@ def pool_real(data: Tensor, layer: Layer, exact: bool) -> Tensor:
     if layer.pool == (1, 1):
         return data[:, :, :: step[0], :: step[1]] if layer.stride > 1 else data
     if not layer.pool_average:
+        if step == layer.pool:
+            return LargestOfWindows.apply(data, step)
         return functional.max_pool2d(data, layer.pool, step)
     if not exact:
         return functional.avg_pool2d(data, layer.pool, step)
@@ -143,9 +147,17 @@ def convolve(data: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) ->
         return functional.conv_transpose2d(data, weight, bias, 2, layer.padding, 1)
     if layer.op == "conv1d":  # along columns, which is twice as fast as along rows
         around, apart = (0, layer.padding), (1, layer.dilation)
-        row = data.transpose(2, 3)
-        return functional.conv2d(row, weight[:, :, None], bias, 1, around, apart).transpose(2, 3)
+        row = functional.conv2d(turned(data), weight[:, :, None], bias, 1, around, apart)
+        return turned(row)
     return functional.conv2d(data, weight, bias, padding=layer.padding)
+
+
+def turned(data: Tensor) -> Tensor:
+    """A series [sample, channel, length, 1] with its length along columns, or the way back; not by
+    ``transpose``, which leaves strides that torch takes for another order, and copies."""
+    count, channels, rows, columns = data.shape
+    pixels = data.permute(0, 2, 3, 1).reshape(count, columns, rows, channels)
+    return pixels.permute(0, 3, 1, 2)
 
 
 # ---- layers -------------------------------------------------------------------------------------
@@ -187,7 +199,9 @@ class ChipLayer(nn.Module):
             return read
         if not self.exact:
             total = convolve(read, self.weight, self.bias if self.norm is None else None, layer)
-            return self.finish(total if self.norm is None else self.norm(total))
+            if self.norm is None or self.training:
+                return self.finish(total)
+            return self.finish(self.norm(total))
         weight = on_grid(self.weight, self.shift, *self.limits)
         bias = on_grid(self.bias, self.shift, *self.bias_limits)
         return self.finish(convolve(read, weight, bias, layer))
@@ -196,6 +210,10 @@ class ChipLayer(nn.Module):
         """Round (on the grid), clip and activate; a 32-bit output stays what it is."""
         if self.wide:
             return total
+        if self.training:
+            low = 0.0 if self.layer.activation == "relu" else LOWEST / UNIT
+            turned = self.layer.activation == "abs"
+            return finished(total, self.norm, (low, HIGHEST / UNIT, UNIT * self.exact, turned))
         unit = UNIT if self.exact else 1
         low = 0.0 if self.layer.activation == "relu" else LOWEST / UNIT
         values = functional.hardtanh(total * unit if self.exact else total,
@@ -349,4 +367,4 @@ def build_network(
 
 def real_images(images: np.ndarray) -> Tensor:
     """int8 data as the real numbers the network takes, [-1, 1)."""
-    return torch.from_numpy(images.astype(np.float32) / UNIT)
+    return torch.from_numpy(images).float().div_(UNIT)

@@ -37,6 +37,7 @@ LOWEST_OPTIONS = {
     "noise": 0,
     "gain": 0,
     "tilt": 0,
+    "echo": 0,
     "threads": 1,
 }
 
@@ -63,6 +64,7 @@ class Recipe:
     noise: float = 0.0  # white, up to this standard deviation; 1.0 is full scale
     gain: float = 0.0  # louder or softer by up to so many powers of two
     tilt: float = 0.0  # sounds: highs or lows stronger; a sample's share of the next one, up to
+    echo: float = 0.0  # sounds: themselves again a little later, up to so loud
     wave: bool = (
         False  # data are [channel, length]: sound, sample t at [t % channels, t // channels]
     )
