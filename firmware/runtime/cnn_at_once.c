@@ -26,6 +26,7 @@ typedef struct {
     const int8_t *data;
     unsigned first, count; /* outputs */
     int32_t shift;         /* of gradients */
+    uint32_t largest;      /* no gradient is larger */
     int takes;             /* gradients are taken (cnn_take_gradients) before they are applied */
     int32_t *gradients;
     int16_t *scratch;
@@ -111,7 +112,8 @@ static uint32_t take_gradients(const block *of, const group *some, uint32_t begi
         for (uint32_t out = begin; out < end && channel != CNN_NONE; out++)
             largest |= cnn_take_gradients(kernels->first + out * kernels->output_step
                                               + channel * some->taps,
-                                          gradients + (out - of->first) * row, row, of->shift);
+                                          gradients + (out - of->first) * row, row, of->shift,
+                                          of->largest);
     }
     return largest;
 }
@@ -145,9 +147,10 @@ void cnn_learn_at_once(const cnn_layer *layer, const int16_t *error, const int8_
                        int32_t shift, int32_t *gradients, int16_t *scratch)
 {
     const unsigned outputs = layer->how.out_channels, most = layer->outputs_at_once;
-    block now = {layer, error, data, 0, 0, shift, 1, gradients, scratch};
+    const uint32_t largest = largest_gradient(layer, error, gradients);
+    const int takes = cnn_step_begin(layer, shift, largest);
+    block now = {layer, error, data, 0, 0, shift, largest, takes, gradients, scratch};
 
-    now.takes = cnn_step_begin(layer, shift, largest_gradient(layer, error, gradients));
     for (; now.first < outputs; now.first += now.count) {
         now.count = outputs - now.first < most ? outputs - now.first : most;
         cnn_arrange_errors(&layer->how, error, now.first, now.count, scratch);

@@ -115,6 +115,19 @@ static inline int32_t cnn_round_right(int32_t value, uint32_t shift)
 #endif
 }
 
+/* SMMULR: the upper word of a product, rounded half up: with a factor of 2^(32 - shift) the same. */
+static inline int32_t cnn_upper_rounded(int32_t value, int32_t factor)
+{
+#if CNN_HAS_DSP
+    int32_t upper;
+
+    __asm__("smmulr %0, %1, %2" : "=r"(upper) : "r"(value), "r"(factor));
+    return upper;
+#else
+    return (int32_t)(((int64_t)value * factor + 0x80000000) >> 32);
+#endif
+}
+
 /* ---- products ---- */
 
 /* SMLAD: sum + low * low + high * high, modulo 2^32. */
@@ -139,6 +152,20 @@ static inline uint32_t cnn_add_long(uint32_t upper, uint32_t lower, int32_t fact
     const uint64_t product = (uint64_t)((int64_t)factor * value);
 
     return (uint32_t)((((uint64_t)upper << 32 | lower) + product) >> 32);
+#endif
+}
+
+/* The same where the upper word is 0. */
+static inline uint32_t cnn_first_long(uint32_t lower, int32_t factor, int32_t value)
+{
+#if CNN_HAS_DSP
+    uint32_t upper;
+
+    __asm__("mov %1, #0\n\t smlal %0, %1, %2, %3"
+            : "+&r"(lower), "=&r"(upper) : "r"(factor), "r"(value));
+    return upper;
+#else
+    return cnn_add_long(0, lower, factor, value);
 #endif
 }
 

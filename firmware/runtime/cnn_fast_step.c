@@ -49,18 +49,15 @@ int cnn_fast_step_takes(const cnn_kernels *kernels)
 
 /* ---- slots ---- */
 
-/* Whether the slot was written; one that nothing changes is not even read. */
-CNN_WITHIN uint32_t apply_to_slot(uint32_t address, const uint8_t *change)
+/* Whether the slot was written.  The changes of its nine bytes, as they are streamed. */
+CNN_WITHIN uint32_t apply_to_slot(uint32_t address, uint32_t change0, uint32_t change1,
+                                  uint32_t change2)
 {
-    const uint32_t change0 = cnn_load(change), change1 = cnn_load(change + 4), change2 = change[8];
-    uint32_t old0, old1, old2, new0, new1, new2;
+    const uint32_t old0 = cnn_read(address + 8), old1 = cnn_read(address + 4);
+    const uint32_t old2 = cnn_read(address), new0 = cnn_subtract_bytes(old0, change0);
+    const uint32_t new1 = cnn_subtract_bytes(old1, change1);
+    const uint32_t new2 = cnn_subtract_bytes(old2, change2);
 
-    if ((change0 | change1 | change2) == 0)
-        return 0;
-    old0 = cnn_read(address + 8), old1 = cnn_read(address + 4), old2 = cnn_read(address);
-    new0 = cnn_subtract_bytes(old0, change0);
-    new1 = cnn_subtract_bytes(old1, change1);
-    new2 = cnn_subtract_bytes(old2, change2);
     if (new0 == old0 && new1 == old1 && new2 == old2)
         return 0;
     cnn_write(address, new2);
@@ -85,7 +82,10 @@ static CNN_APART void apply(stream *to)
     uint8_t *front = to->first;
 
     for (; (unsigned)(to->end - from) >= CNN_KERNEL_BYTES; from += CNN_KERNEL_BYTES) {
-        written += apply_to_slot(address, from);
+        const uint32_t a = cnn_load(from), b = cnn_load(from + 4), c = from[8];
+
+        if ((a | b | c) != 0) /* else it is not even read */
+            written += apply_to_slot(address, a, b, c);
         address += CNN_KERNEL_SLOT;
     }
     to->address = address;
@@ -190,32 +190,61 @@ uint32_t cnn_fast_step(const cnn_fast *how, const cnn_kernels *kernels, const cn
 
 /* ---- four processors together ---- */
 
+/* A slot of three kernels. */
+static CNN_APART uint32_t apply_to_three(uint32_t address, uint32_t first, uint32_t second,
+                                         uint32_t third)
+{
+    const uint32_t a = cnn_bytes(first), b = cnn_bytes(second), c = cnn_bytes(third);
+
+    if ((first | second | third) == 0)
+        return 0;
+    return apply_to_slot(address, (a & 0xffffffu) | b << 24, (b >> 8 & 0xffffu) | c << 16,
+                         c >> 16 & 0xffu);
+}
+
+/* Sums of changes of so many kernels, from a slot's first on; how many slots were written. */
+static CNN_APART uint32_t apply_sums(uint32_t address, const uint8_t *sum, uint32_t kernels)
+{
+    uint32_t written = 0, left;
+
+    for (left = kernels; left >= 6; left -= 6, sum += 6 * CNN_SUM, address += 2 * CNN_KERNEL_SLOT) {
+        const uint32_t a = cnn_load(sum), b = cnn_load(sum + 4), c = cnn_load(sum + 8);
+        const uint32_t d = cnn_load(sum + 12), e = cnn_load(sum + 16), f = cnn_load(sum + 20);
+
+        if ((a | b | c | d | e | f) != 0) {
+            written += apply_to_three(address, a, b, c);
+            written += apply_to_three(address + CNN_KERNEL_SLOT, d, e, f);
+        }
+    }
+    for (; left > 0; left -= left < 3 ? left : 3, sum += 3 * CNN_SUM, address += CNN_KERNEL_SLOT)
+        written += apply_to_three(address, cnn_load(sum), left > 1 ? cnn_load(sum + 4) : 0,
+                                  left > 2 ? cnn_load(sum + 8) : 0);
+    return written;
+}
+
 static uint32_t step_four(const cnn_fast *how, const cnn_kernels *kernels,
                           const cnn_segment *segment, const cnn_part *part)
 {
+    enum { ROOM = CNN_SUMS / CNN_SUM, WHOLE = ROOM / 3 * 3 }; /* kernels */
     const uint32_t number
         = kernels->first + segment->element + part->first * kernels->output_step;
     cnn_rows of = {part->value, part->output_step, number, kernels->output_step, 3};
-    uint32_t count, written = 0;
-    stream to[CNN_TOGETHER];
+    uint32_t before = part->first % 3; /* kernels of the first slot that stay */
+    uint32_t at = part->first / 3 * CNN_KERNEL_SLOT, count, written = 0;
 
-    for (unsigned n = 0; n < CNN_TOGETHER; n++)
-        to[n] = begin(kernels, &segment[n], part->first, cnn_changes[n]);
+    for (unsigned n = 0; n < CNN_TOGETHER * before; n++)
+        cnn_store(cnn_changes[0] + n % CNN_TOGETHER * CNN_SUMS + n / CNN_TOGETHER * CNN_SUM, 0);
     for (uint32_t left = part->outputs; left > 0; left -= count) {
-        count = CNN_FULL / 3 < left ? CNN_FULL / 3 : left;
-        cnn_make_four(how, &of, count, to[0].end);
+        count = before + left <= ROOM ? left : WHOLE - before;
+        cnn_make_four(how, &of, count, cnn_changes[0] + before * CNN_SUM);
         of.value += count * of.value_step;
         of.number += count * of.number_step;
-        for (unsigned n = 0; n < CNN_TOGETHER; n++) {
-            to[n].end += 3 * count;
-            if (count < left)
-                apply(&to[n]);
-            else
-                finish(&to[n]);
-        }
+        for (unsigned n = 0; n < CNN_TOGETHER; n++)
+            written += apply_sums(segment[n].address + at, cnn_changes[0] + n * CNN_SUMS,
+                                  before + count);
+        at += (before + count) / 3 * CNN_KERNEL_SLOT;
+        before = 0;
     }
-    for (unsigned n = 0; n < CNN_TOGETHER; n++)
-        written += to[n].written;
     return written;
 }
 

@@ -24,7 +24,7 @@ int32_t cnn_fast_rate(int32_t rate, int shift);
 uint32_t cnn_fast_limit(int32_t whole_rate);
 
 /* What all weights of a step have in common: the salt of the draws; the rate; by how much values
- * are shifted to the right and rounded (half up) before, 0 to 31. */
+ * are shifted to the right and rounded (half up) before, 0 or 2 to 31. */
 typedef struct {
     uint32_t salt;
     int32_t rate;

@@ -73,11 +73,9 @@ static void make_changes(walk *of, uint32_t kernels)
                       + (of->part->run_step == 0 ? offset
                                                  : pass / of->passes * of->part->run_step
                                                        + pass % of->passes * taps);
-        if (offset == CNN_NONE)
-            together = 1;
-        else if (passes == 1)
+        if (offset != CNN_NONE && passes == 1)
             together = left < of->count - of->at ? left : of->count - of->at;
-        else if (of->passes > 1)
+        else if (offset != CNN_NONE && of->passes > 1)
             together = left < passes - pass ? left : passes - pass;
         rows.width = passes == 1 ? taps : together * taps;
         if (offset != CNN_NONE)

@@ -12,12 +12,17 @@
 
 enum { CNN_DRAW_TURN = 32 / CNN_SHARING }; /* bits, to the left, from a weight to the next */
 
-/* A permutation of the 32-bit numbers. */
-static inline uint32_t cnn_mix(uint32_t value)
+/* What a permutation of the 32-bit numbers does to a number whose first shift is done. */
+static inline uint32_t cnn_mix_shifted(uint32_t value)
 {
-    value = (value ^ value >> CNN_MIX_SHIFT_1) * CNN_MIX_FACTOR_1;
+    value *= CNN_MIX_FACTOR_1;
     value = (value ^ value >> CNN_MIX_SHIFT_2) * CNN_MIX_FACTOR_2;
     return (value ^ value >> CNN_MIX_SHIFT_3) * CNN_MIX_FACTOR_3;
+}
+
+static inline uint32_t cnn_mix(uint32_t value)
+{
+    return cnn_mix_shifted(value ^ value >> CNN_MIX_SHIFT_1);
 }
 
 /* What all draws of a step have in common. */
@@ -30,6 +35,18 @@ static inline uint32_t cnn_salt(uint32_t seed, uint32_t step)
 static inline uint32_t cnn_draw_of_group(uint32_t salt, uint32_t group)
 {
     return cnn_mix(salt ^ group);
+}
+
+/* The same in two parts, where numbers of groups are below 2^CNN_MIX_SHIFT_1: what is done once for a
+ * salt, and for each group. */
+static inline uint32_t cnn_shifted_salt(uint32_t salt)
+{
+    return salt ^ salt >> CNN_MIX_SHIFT_1;
+}
+
+static inline uint32_t cnn_draw_of_small_group(uint32_t shifted_salt, uint32_t group)
+{
+    return cnn_mix_shifted(shifted_salt ^ group);
 }
 
 /* From a weight's draw to that of the next one in its group. */

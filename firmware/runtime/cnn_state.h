@@ -40,19 +40,17 @@ static inline uint32_t cnn_magnitude(int32_t value)
     return (uint32_t)(value ^ cnn_shift_right(value, 31));
 }
 
-#if CNN_TRAIN_VELOCITIES
-static inline void cnn_decay(int32_t *velocity)
+/* A velocity after a batch with this gradient. */
+static inline int32_t cnn_moved(int32_t velocity, int32_t gradient)
 {
-    *velocity -= cnn_shift_right(*velocity, CNN_TRAIN_MOMENTUM_SHIFT);
+    return velocity - cnn_shift_right(velocity, CNN_TRAIN_MOMENTUM_SHIFT) + gradient;
 }
-#endif
 
 /* A batch's gradient of a weight, with the momentum of what came before. */
 static inline int32_t cnn_with_momentum(uint32_t number, int32_t gradient)
 {
 #if CNN_TRAIN_VELOCITIES
-    cnn_decay(&cnn_state.velocity[number]);
-    return cnn_state.velocity[number] += gradient;
+    return cnn_state.velocity[number] = cnn_moved(cnn_state.velocity[number], gradient);
 #else
     (void)number;
     return gradient;
@@ -75,9 +73,10 @@ static inline int32_t cnn_gradient_of(uint32_t number, int32_t given)
 
 #if CNN_TRAIN_AT_ONCE
 /* What the step takes of gradients of weights `first` on, in their place: each / 2^shift, rounded
- * half up and limited and, with momentum, added to the velocity.  Returns all bits that are set in
- * any magnitude (of negative numbers: one less). */
-uint32_t cnn_take_gradients(uint32_t first, int32_t *gradients, uint32_t count, int32_t shift);
+ * half up and limited and, with momentum, added to the velocity.  largest: no gradient is larger.
+ * Returns all bits that are set in any magnitude (of negative numbers: one less). */
+uint32_t cnn_take_gradients(uint32_t first, int32_t *gradients, uint32_t count, int32_t shift,
+                            uint32_t largest);
 #endif
 
 #endif

@@ -18,6 +18,7 @@ static cnn_stepping now;
 static cnn_fast fast; /* its rate is 0 where kernels take the general way */
 #endif
 #if CNN_TRAIN_AT_ONCE
+enum { ANY = 0x7fffffff }; /* gradients of biases: how large they may be */
 static uint32_t quick_most; /* the largest gradient that steps as it is; 0: none does */
 #if CNN_FAST_STEP
 static cnn_fast quick; /* their step */
@@ -133,6 +134,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 static void find_quick(int32_t shift)
 {
     quick = fast;
+    if (shift == 1)
+        return; /* a factor of 2^31, for cnn_fast, is too large */
     if (shift >= 0) {
         const uint32_t limit = cnn_fast_limit(fast.rate);
         const uint32_t most = smaller(limit, CNN_TRAIN_LIMIT) - 1;
@@ -195,7 +198,7 @@ void cnn_step_biases(const cnn_layer *layer, int32_t *gradients, int32_t shift)
 {
     prepare_layer(layer);
     prepare(layer->biases->first, 8, layer->biases->fraction_bits);
-    cnn_take_gradients(now.first, gradients, layer->how.out_channels, shift);
+    cnn_take_gradients(now.first, gradients, layer->how.out_channels, shift, ANY);
     step_biases(&layer->biases->at, gradients);
 }
 
@@ -203,7 +206,7 @@ void cnn_step_wide_bias(unsigned class, int32_t gradient, int32_t shift)
 {
 #if CNN_TRAIN_WIDE_BIAS
     prepare_layer(cnn_layers);
-    cnn_take_gradients(CNN_TRAIN_WIDE_FIRST + class, &gradient, 1, shift);
+    cnn_take_gradients(CNN_TRAIN_WIDE_FIRST + class, &gradient, 1, shift, ANY);
     step_wide_bias(class, gradient);
 #else
     (void)class, (void)gradient, (void)shift;

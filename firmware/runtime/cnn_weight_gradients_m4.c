@@ -216,6 +216,17 @@ static void three_taps(const taps *job)
                      : [stride] "m"(stride), [end] "m"(end)                          \
                      : "cc", "memory")
 
+/* Rows of so many steps: with four pairs in each round of the loop where these are a multiple, or
+ * always with one. */
+#define OFTEN(STEPS)                                                                 \
+    case STEPS:                                                                      \
+        if (job->pairs % 4 == 0)                                                     \
+            ONE_ROW(4, STEPS);                                                       \
+        else                                                                         \
+            ONE_ROW(1, STEPS);                                                       \
+        break;
+#define SELDOM(STEPS) case STEPS: ONE_ROW(1, STEPS); break;
+
 static void three_taps_of_a_row(const taps *job)
 {
     const uint32_t *errors = job->errors, *data = job->data;
@@ -225,36 +236,8 @@ static void three_taps_of_a_row(const taps *job)
     uint32_t e0, e1, x0, x1, x2;
 
     switch (job->steps) { /* clang-format off */
-    case 2:
-        if (job->pairs % 4 == 0)
-            ONE_ROW(4, 2);
-        else
-            ONE_ROW(1, 2);
-        break;
-    case 3: ONE_ROW(1, 3); break;
-    case 4:
-        if (job->pairs % 4 == 0)
-            ONE_ROW(4, 4);
-        else
-            ONE_ROW(1, 4);
-        break;
-    case 5: ONE_ROW(1, 5); break;
-    case 6: ONE_ROW(1, 6); break;
-    case 7: ONE_ROW(1, 7); break;
-    case 8:
-        if (job->pairs % 4 == 0)
-            ONE_ROW(4, 8);
-        else
-            ONE_ROW(1, 8);
-        break;
-    case 9: ONE_ROW(1, 9); break;
-    case 10: ONE_ROW(1, 10); break;
-    case 11: ONE_ROW(1, 11); break;
-    case 12: ONE_ROW(1, 12); break;
-    case 13: ONE_ROW(1, 13); break;
-    case 14: ONE_ROW(1, 14); break;
-    case 15: ONE_ROW(1, 15); break;
-    case 16: ONE_ROW(1, 16); break;
+    OFTEN(2) SELDOM(3) OFTEN(4) SELDOM(5) SELDOM(6) SELDOM(7) OFTEN(8) SELDOM(9) SELDOM(10)
+    SELDOM(11) SELDOM(12) SELDOM(13) SELDOM(14) SELDOM(15) SELDOM(16)
     default: three_taps(job); break;
     } /* clang-format on */
 }

@@ -85,7 +85,7 @@ static uint32_t open_slot(uint32_t address, const cnn_layer *layer, cnn_visit vi
 
 unsigned cnn_side_by_side(const cnn_kernels *kernels, const uint32_t *pass)
 {
-    if (kernels->taps > 1 && kernels->tap[0] != 0)
+    if (kernels->passes == 1 || (kernels->taps > 1 && kernels->tap[0] != 0))
         return 1;
     for (unsigned n = 0; n < kernels->passes; n++)
         if (pass[n] == CNN_NONE || pass[n] != pass[0] + n * kernels->taps)
