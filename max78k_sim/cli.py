@@ -233,6 +233,11 @@ def board_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to do (in this order)")
     group.add_argument("--load", metavar="PATCH", help="kernels from a patch file")
     group.add_argument("--train", action="store_true", help="show it examples to learn")
+    group.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="with --train: the board keeps examples, and learns each new one with kept ones",
+    )
     group.add_argument("--evaluate", action="store_true", help="its accuracy on test images")
     group.add_argument("--save", action="store_true", help="keep what it learnt in its flash")
     group.add_argument("--dump", metavar="PATCH", help="kernels of its trained layers to a file")

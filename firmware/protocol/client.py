@@ -51,20 +51,21 @@ class BoardClient:
         return tuple(n for n in range(32) if self.greeting["trained"] >> n & 1)
 
     def can(self, feature: str) -> bool:
-        """Whether it does "train" or "save"."""
+        """Whether it does "train", "save" or "keep"."""
         return bool(self.greeting["features"] & FEATURES[feature])
 
     # examples
 
     def example(
-        self, image: np.ndarray, label: int, *, learn=False, begin=True, apply=True
+        self, image: np.ndarray, label: int, *, learn=False, begin=True, apply=True, keep=False
     ) -> Answer:
         """Run an image (int8 [channel, row, column]); with ``learn``, learn it.
 
-        ``begin``: the first of a batch; ``apply``: its last one.
+        ``begin``: the first of a batch; ``apply``: its last one; ``keep``: offer it to the examples
+        that the board learns again.
         """
         words = sample_words(self._machine, image).tobytes()
-        flags = FLAGS["learn"] | FLAGS["begin"] * begin | FLAGS["apply"] * apply if learn else 0
+        flags = learning(begin, apply) * learn | FLAGS["keep"] * keep
         *first, last = range(0, len(words), PART)
         for offset in first:
             self.link.request("input", offset=offset, data=words[offset : offset + PART])
@@ -85,8 +86,12 @@ class BoardClient:
             got["learnt"],
         )
 
+    def rehearse(self, count: int, *, begin=True, apply=True) -> dict[str, int]:
+        """Learn ``count`` kept examples, which the board draws: how many are kept, and learnt."""
+        return self.link.request("rehearse", count=count, flags=learning(begin, apply))
+
     def restart(self, seed: int) -> None:
-        """Forget velocities, start from step 0."""
+        """Forget velocities and kept examples, start from step 0."""
         self.link.request("restart", seed=seed)
 
     def status(self) -> dict[str, int]:
@@ -136,6 +141,11 @@ class BoardClient:
     def forget(self) -> None:
         """Erase its saves."""
         self.link.request("forget")
+
+
+def learning(begin: bool, apply: bool) -> int:
+    """Flags of examples to learn."""
+    return FLAGS["learn"] | FLAGS["begin"] * begin | FLAGS["apply"] * apply
 
 
 def connect(link: Link, program: Program) -> BoardClient:

@@ -65,7 +65,7 @@ MESSAGES = (
         ),
         (
             Field("version", "u8", "of this protocol"),
-            Field("features", "u8", "bit 0: trains; bit 1: saves to flash"),
+            Field("features", "u8", "bit 0: trains; bit 1: saves to flash; bit 2: keeps examples"),
             Field("digest", "digest", "of the network"),
             Field("classes", "u16", "of the network"),
             Field("sample_bytes", "u32", "of a sample"),
@@ -98,8 +98,8 @@ MESSAGES = (
     Message(
         "restart",
         4,
-        "forget velocities and counts; what kernels hold stays",
-        (Field("seed", "u32", "of rounding"),),
+        "forget velocities, kept examples and counts; what kernels hold stays",
+        (Field("seed", "u32", "of rounding and of kept examples"),),
     ),
     Message(
         "read",
@@ -136,6 +136,17 @@ MESSAGES = (
             Field("repeated", "u32", "answered with the remembered answer"),
         ),
     ),
+    Message(
+        "rehearse",
+        10,
+        "learn examples that were kept, drawn by the board",
+        (Field("count", "u8", "how many"), Field("flags", "u8", "FLAGS, of all of them together")),
+        (
+            Field("kept", "u16", "examples that are"),
+            Field("learnt", "u32", "examples learnt since the last restart"),
+            Field("ticks", "u32", "inferences, gradients, and the step where there was one"),
+        ),
+    ),
 )
 BY_NAME = {message.name: message for message in MESSAGES}
 BY_NUMBER = {message.number: message for message in MESSAGES}
@@ -144,8 +155,9 @@ ERROR_FIELDS = (
     Field("detail", "u32", "a number that belongs to it"),
     Field("text", "text", "in words"),
 )
-FLAGS = {"learn": 1, "begin": 2, "apply": 4}  # of an example: see cnn_train.h
-FEATURES = {"train": 1, "save": 2}
+# of an example: see cnn_train.h and cnn_replay.h
+FLAGS = {"learn": 1, "begin": 2, "apply": 4, "keep": 8}
+FEATURES = {"train": 1, "save": 2, "keep": 4}
 # name -> code, and what the board says
 ERRORS: dict[str, tuple[int, str]] = {
     "faulty": (1, "a frame could not be read"),
@@ -162,6 +174,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "flash": (12, "the flash could not be written"),
     "unsupported": (13, "this program cannot do that"),
     "batch": (14, "a larger batch than this program was generated for"),
+    "empty": (15, "nothing is kept that could be learnt again"),
 }
 ERROR_NAMES = {code: name for name, (code, _) in ERRORS.items()}
 

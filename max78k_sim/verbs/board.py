@@ -18,6 +18,8 @@ from firmware.protocol.link import Link, open_port
 from firmware.protocol.patch import read_patch, write_patch
 from trainer.data.datasets import load_dataset
 from trainer.host.vendor_checkpoint import write_back
+from trainer.loop import Pool
+from trainer.recipe import Recipe
 from trainer.schedule import Schedule
 
 from ..errors import InputError
@@ -59,6 +61,11 @@ def require(options: Namespace, client: BoardClient) -> None:
     """InputError for what the board's program cannot do, before anything is done."""
     if options.train and not client.can("train"):
         raise InputError("the board's program does not train; generate it with --train --protocol")
+    if options.rehearse and not client.can("keep"):
+        raise InputError(
+            "the board's program keeps no examples; generate it with --train --protocol --replay "
+            "BYTES"
+        )
     if (options.save or options.forget) and not client.can("save"):
         raise InputError(
             "the board's program does not save; generate it with --train --protocol --save"
@@ -80,6 +87,8 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
         pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
     )
     client.restart(recipe.seed)
+    if options.rehearse:
+        return rehearse(client, recipe, pool, console)
 
     def answers() -> Iterator[tuple[bool, Answer]]:
         for step in range(recipe.steps):
@@ -91,6 +100,32 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
 
     count = recipe.steps * recipe.batch
     return watched("learning", count, answers(), console) | {"steps": recipe.steps}
+
+
+def rehearse(client: BoardClient, recipe: Recipe, pool: Pool, console: Console) -> dict[str, Any]:
+    """Let the board keep the old examples, then learn each new one together with kept ones."""
+    if recipe.batch < 2 or not pool.new:
+        raise InputError(
+            f"--rehearse: a step is a new example and kept ones, here {pool.new} new ones in "
+            f"batches of {recipe.batch}; give --batch 2 or more, also to generate, and --new-images"
+        )
+
+    def kept() -> Iterator[tuple[bool, Answer]]:
+        for image, label in zip(pool.images[pool.new :], pool.labels[pool.new :], strict=True):
+            answer = client.example(image, int(label), keep=True)
+            yield answer.predicted == label, answer
+
+    def answers() -> Iterator[tuple[bool, Answer]]:
+        for step in range(recipe.steps):
+            image, label = pool.images[step % pool.new], int(pool.labels[step % pool.new])
+            first = step < pool.new  # is offered once
+            answer = client.example(image, label, learn=True, apply=False, keep=first)
+            client.rehearse(recipe.batch - 1, begin=False)
+            yield answer.predicted == label, answer
+
+    old = watched("keeping old examples", len(pool.labels) - pool.new, kept(), console)
+    result = watched("learning new ones", recipe.steps, answers(), console)
+    return result | {"steps": recipe.steps, "offered": old["examples"]}
 
 
 def evaluate(client: BoardClient, options: Namespace, console: Console) -> dict[str, Any]:

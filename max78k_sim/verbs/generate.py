@@ -6,20 +6,23 @@ import shlex
 import sys
 from argparse import Namespace
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from firmware.generate import generate, write_files
 from firmware.project.log import log_text
 from firmware.project.project import Choices, Project, make_project
-from firmware.protocol.program import PROTOCOL, protocol_files
+from firmware.protocol.program import PROTOCOL, Replay, protocol_files
 from firmware.training.linear import describe
+from trainer.learning.buffer import DRAW_SALT
+from trainer.learning.replay import REPLAY_SALT
+from trainer.recipe import Recipe
 
 from ..errors import InputError
 from ..loading import read_sample
 from ..program import Program
 from .common import compiled, make_directory, network_from, recipe_from
 from .generate_training import prepare
+from .training_memory import require_room
 
 
 def main(options: Namespace) -> None:
@@ -38,28 +41,51 @@ def main(options: Namespace) -> None:
         print(f"max78k: warning: {warning}", file=sys.stderr)
     command = shlex.join(["max78k", *sys.argv[1:]])
     log = log_text(program, choices, project, command, training)
+    talking = protocol(program, options)
     directory = make_directory(options.out)
-    for file in generate(program.plan, directory, step, check, project.files | {"log.txt": log}):
+    files = generate(program.plan, directory, step, check, project.files | {"log.txt": log})
+    for file in (*files, *(write_files(directory, talking, PROTOCOL) if talking else ())):
         print(file)
-    if options.protocol:
-        for file in add_protocol(program, directory, options):
-            print(file)
     if training:
         print(training)
     print("\n".join(closing(options, project, program)))
 
 
-def add_protocol(program: Program, directory: Path, options: Namespace) -> tuple[Path, ...]:
-    """The program that talks, in the place of the one that tests; returns its files."""
-    if options.save and not options.train:
-        raise InputError("--save keeps what was learnt: give --train, too")
+def protocol(program: Program, options: Namespace) -> dict[str, str]:
+    """Texts of the program that talks, in the place of the one that tests; {} where it does not."""
+    for name in ("save", "replay"):
+        if getattr(options, name) and not (options.train and options.protocol):
+            raise InputError(
+                f"--{name}: the program that learns at a serial port keeps what it learnt; give "
+                "--train and --protocol, too"
+            )
+    if not options.protocol:
+        return {}
     network = program.plan.network
     recipe = recipe_from(options, network)
     trained = (recipe.layers or (network.layers[-1].name,)) if options.train else ()
-    files = protocol_files(
-        program, trained, seed=recipe.seed, trains=options.train, saves=options.save
+    return protocol_files(
+        program,
+        trained,
+        seed=recipe.seed,
+        batch=recipe.batch,
+        saves=options.save,
+        replay=replay_from(options, program, recipe),
     )
-    return write_files(directory, files, PROTOCOL)
+
+
+def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
+    """What the board keeps of examples; InputError where that does not fit beside the training."""
+    replay = Replay(
+        options.replay,
+        options.replay_bits,
+        options.replay_policy == "balanced",
+        REPLAY_SALT,
+        DRAW_SALT,
+    )
+    if options.replay:
+        require_room(program, recipe, replay, options.sram, options.kernel_copy)
+    return replay
 
 
 def choices_from(options: Namespace, network: str) -> Choices:

@@ -17,11 +17,14 @@ FLASH, FLASH_END = 0x10000000, 0x10080000
 STARTED = 60.0  # seconds on the chip, at most
 
 
-def build_program(directory: Path, recipe: Recipe = RECIPE) -> Path:
-    """The shipped network's program with training, protocol and saves: its ELF."""
+def build_program(directory: Path, recipe: Recipe = RECIPE, *more: str) -> Path:
+    """The shipped network's program with training, protocol and saves: its ELF.
+
+    ``more``: options of ``max78k generate``.
+    """
     if shutil.which(COMPILER) is None:
         pytest.skip(f"needs {COMPILER} (Debian: gcc-arm-none-eabi)")
-    write_project(directory, recipe)
+    write_project(directory, recipe, *more)
     done = subprocess.run(
         ["make", "-s", "-C", directory, "arm"], capture_output=True, text=True, check=False
     )

@@ -22,13 +22,16 @@ INFER = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint32))
 RECIPE = Recipe(steps=3, batch=4, rate_shift=6, seed=5)
 
 
-def write_project(directory: Path, recipe: Recipe = RECIPE) -> Path:
-    """The files of the shipped network's board program, which trains its last layer and saves."""
+def write_project(directory: Path, recipe: Recipe = RECIPE, *more: str) -> Path:
+    """The files of the shipped network's board program, which trains its last layer and saves.
+
+    ``more``: options of ``max78k generate``.
+    """
     numbers = ("seed", "batch", "rate_shift", "momentum_shift")
     options = [f"--{n.replace('_', '-')}={getattr(recipe, n)}" for n in numbers]
     options += [f"--layers={','.join(recipe.layers)}"] if recipe.layers else []
     options += ["--train", "--protocol", "--save", "--prefix", "fashion", "--out", str(directory)]
-    assert cli.main(["generate", *fashion.NETWORK_OPTIONS, *options]) == 0
+    assert cli.main(["generate", *fashion.NETWORK_OPTIONS, *options, *more]) == 0
     return directory
 
 

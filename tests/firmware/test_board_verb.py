@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emul
 
 from firmware.board import Board
 from firmware.board.terminal import connect
+from firmware.protocol.identity import network_digest, trained_runs
 from firmware.protocol.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
 from max78k_sim import cli, load_network, placement
 from max78k_sim.errors import InputError
@@ -21,6 +23,8 @@ from tests import fashion
 from tests.firmware.emulated_board import build_program
 from tests.firmware.protocol_board import RECIPE
 from trainer.data.datasets import load_dataset
+from trainer.learning.buffer import Buffer, learn_with_kept
+from trainer.learning.replay import Codec
 from trainer.loop import Trainer
 from trainer.schedule import Schedule
 
@@ -31,7 +35,7 @@ SHOW = ("--steps", "2", "--batch", "2", "--rate-shift", "6", "--seed", "5", *DAT
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
     """The name of a pseudo-terminal at which the emulated board listens."""
-    board = Board(build_program(tmp_path_factory.mktemp("board")))
+    board = Board(build_program(tmp_path_factory.mktemp("board"), RECIPE, "--replay", "8000"))
     ended = threading.Event()
     with ExitStack() as opened:
         name = connect(board, "pty", opened)
@@ -73,20 +77,55 @@ def test_train_evaluate_and_pull(port, tmp_path, capsys):
     assert ask(port, "--forget", *SHOW) == 0
 
 
-def trained():
-    """The same training in Python."""
+def examples():
+    """Images and labels that DATA chooses: six new ones, and two of each other class."""
     data = load_dataset("fashion", "train")
     labels = np.asarray(data.labels, np.int64)
-    new = np.flatnonzero(labels == 8)[:6]
     old = [np.flatnonzero(labels == label)[:2] for label in range(10) if label != 8]
-    chosen = np.concatenate([new, *old])
+    chosen = np.concatenate([np.flatnonzero(labels == 8)[:6], *old])
+    return np.asarray(data.images[chosen]), labels[chosen]
+
+
+def trained():
+    """The same training in Python."""
+    images, labels = examples()
     machine = fashion.machine()
     trainer = Trainer(machine, RECIPE)
-    schedule = Schedule(len(new), 18, 2, RECIPE.new_share, RECIPE.seed)
+    schedule = Schedule(6, 18, 2, RECIPE.new_share, RECIPE.seed)
     for step in range(2):
-        shown = chosen[schedule.batch_at(step)]
-        trainer.train_batch(data.images[shown], labels[shown])
+        shown = schedule.batch_at(step)
+        trainer.train_batch(images[shown], labels[shown])
     return machine
+
+
+@pytest.mark.arm
+def test_train_with_what_the_board_keeps(port, tmp_path, capsys):
+    patch, forgotten = tmp_path / "learnt.patch", tmp_path / "flashed.patch"
+    write_patch(forgotten, flashed_patch())
+    actions = ("--load", str(forgotten), "--train", "--rehearse", "--dump", str(patch))
+    assert ask(port, *actions, *SHOW, "--json") == 0
+    result = json.loads(capsys.readouterr().out)["trained"]
+    assert (result["offered"], result["examples"], result["steps"]) == (18, 2, 2)
+    images, labels = examples()
+    machine, buffer = fashion.machine(), Buffer(Codec(8), 10, RECIPE.seed)
+    trainer = Trainer(machine, replace(RECIPE, batch=2))
+    for n in range(6, 24):
+        buffer.offer(images[n], int(labels[n]))
+    for n in range(2):
+        buffer.offer(images[n], int(labels[n]))
+        learn_with_kept(trainer, buffer, images[n], int(labels[n]))
+    for address, words in read_patch(patch).runs:
+        assert np.array_equal(machine.memory.read(address, len(words)), words)
+    assert ask(port, "--train", "--rehearse", "--batch", "1", *DATA) == 2
+    assert "--rehearse: a step is a new example and kept ones, here 6" in capsys.readouterr().err
+
+
+def flashed_patch() -> Patch:
+    """What the last layer holds before anything is learnt."""
+    program, memory = fashion.program(), fashion.machine().memory
+    runs = trained_runs(program.plan, [4])
+    words = tuple((run.address, memory.read(run.address, run.words)) for run in runs)
+    return Patch(program.plan.network.name, network_digest(program), words)
 
 
 @pytest.mark.arm

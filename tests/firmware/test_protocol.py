@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,14 +35,17 @@ from tests.firmware.protocol_board import (
     write_project,
 )
 from tests.strategies import examples
+from trainer.learning.buffer import Buffer, learn_with_kept
+from trainer.learning.replay import Codec
 from trainer.loop import Trainer, memory_digest
 
 SESSION = 77
+KEPT_BYTES = 8_000  # of kept examples: ten of 28 x 28 pixels and a label, twenty of 4 bits
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return write_project(tmp_path_factory.mktemp("protocol"))
+    return write_project(tmp_path_factory.mktemp("protocol"), RECIPE, "--replay", str(KEPT_BYTES))
 
 
 @pytest.fixture
@@ -212,7 +216,7 @@ def test_a_long_run_of_requests_with_any_payload(fuzzed):
     )
     frames = [Frame(1, 0, SESSION, begin)]
     for sequence in range(1, 4000):
-        number = int(random.integers(2, 11))
+        number = int(random.integers(2, 12))
         message = protocol.BY_NUMBER.get(number)
         size = protocol.fixed_bytes(message.request) if message else 0
         payload = bytearray(random.bytes(size + int(random.integers(0, 3)) * 4))
@@ -232,7 +236,7 @@ def test_a_long_run_of_requests_with_any_payload(fuzzed):
 def test_hello_says_what_the_board_is(board):
     assert hello(board) == {
         "version": protocol.VERSION,
-        "features": 3,
+        "features": 7,
         "digest": network_digest(fashion.program()),
         "classes": 10,
         "sample_bytes": 784,
@@ -260,7 +264,14 @@ REFUSALS = (
     ("version", "hello", {"version": 9, "digest": bytes(8)}, {"session": 5, "sequence": 0}),
     ("network", "hello", {"version": 1, "digest": b"otherone"}, {"session": 5, "sequence": 0}),
     ("label", "example", {"label": 10}, {}),
-    ("flags", "example", {"flags": 8}, {}),
+    ("flags", "example", {"flags": 16}, {}),
+    ("flags", "example", {"flags": 10}, {}),
+    ("flags", "rehearse", {"count": 1, "flags": 0}, {}),
+    ("flags", "rehearse", {"count": 1, "flags": 15}, {}),
+    ("flags", "rehearse", {"count": 0, "flags": 7}, {}),
+    ("flags", "rehearse", {"count": 1, "flags": 5}, {}),
+    ("batch", "rehearse", {"count": RECIPE.batch + 1, "flags": 7}, {}),
+    ("empty", "rehearse", {"count": RECIPE.batch, "flags": 7}, {}),
     ("flags", "example", {"flags": 2}, {}),
     ("flags", "example", {"flags": 5}, {}),
     ("sample", "example", {"check": 1}, {}),
@@ -358,6 +369,44 @@ def test_nothing_is_learnt_twice_or_lost(board, seed):
     assert (status["learnt"], status["steps"]) == (RECIPE.steps * RECIPE.batch, RECIPE.steps)
     assert board.number("host_infers") == status["examples"] == status["learnt"]
     assert sum(line.happened.values()) > 5 and link.counts.repeated > 3
+
+
+STREAMS = (("8", "balanced"), ("4", "balanced"), ("8", "reservoir"))
+
+
+@pytest.mark.parametrize(("bits", "policy"), STREAMS)
+def test_a_board_learns_from_what_it_keeps(tmp_path, bits, policy):
+    """Old examples, then new ones with kept ones, over a bad line: as the trainer's buffer does."""
+    options = ("--replay", str(KEPT_BYTES), "--replay-bits", bits, "--replay-policy", policy)
+    board = HostBoard(build(write_project(tmp_path, RECIPE, *options)))
+    _, link = conversation(board, 3, 0.2)
+    client = connect(link, fashion.program())
+    client.restart(9)
+    machine, pool = fashion.machine(), fashion.pool()
+    trainer = Trainer(machine, replace(RECIPE, seed=9))
+    room = KEPT_BYTES // (784 * int(bits) // 8 + 2)
+    buffer = Buffer(Codec(int(bits), -128, 4), room, 9, policy)
+    shown = [(np.roll(pool.images[n % 24], n, 2), int(pool.labels[n % 24])) for n in range(60)]
+    for image, label in shown[4:]:
+        client.example(image, label, keep=True)
+        buffer.offer(image, label)
+    for image, label in shown[:4]:
+        client.example(image, label, learn=True, apply=False, keep=True)
+        answer = client.rehearse(RECIPE.batch - 1, begin=False)
+        buffer.offer(image, label)
+        learn_with_kept(trainer, buffer, image, label)
+    assert answer == {"kept": room, "learnt": 4 * RECIPE.batch, "ticks": answer["ticks"]}
+    assert memory_digest(board.machine.memory) == memory_digest(machine.memory)
+    client.restart(9)
+    with pytest.raises(Refused, match="nothing is kept that could be learnt again"):
+        client.rehearse(1)
+
+
+def test_a_board_that_keeps_nothing(tmp_path):
+    board = HostBoard(build(write_project(tmp_path)))
+    assert hello(board)["features"] == 3
+    assert ask(board, "rehearse", 1, count=1, flags=7) == "unsupported"
+    assert ask(board, "example", 2, **example_of(flags=8)) == "unsupported"
 
 
 def test_a_dump_is_the_trainers_memory_and_comes_back(board, tmp_path):

@@ -196,6 +196,7 @@ def test_demo(capsys, tmp_path):
     assert not (tmp_path / "snapshot.npz").exists()
 
 
+TALKS = ("--train", "--protocol")  # a program at a serial port
 BAD = (
     (("run", "--config-file", "no.yaml", "--checkpoint-file", "no.npz", "--sample-input", SAMPLE),
      "no.yaml: cannot read the network description: No such file or directory"),
@@ -233,6 +234,12 @@ BAD = (
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--steps", "0"), "steps 0 is not in 1 to"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--layer", "conv3", "--out", "x"),
      "most of it for velocities (110,848 bytes), and the budget is 98,304 bytes"),
+    (("generate", *fashion.NETWORK_OPTIONS, "--train", "--save", "--out", "x"),
+     "--save: the program that learns at a serial port keeps what it learnt; give --train and"),
+    (("generate", *fashion.NETWORK_OPTIONS, *TALKS, "--replay", "9", "--out", "x"),
+     "--replay 9: one example takes 786 bytes (8 bits a value, and its label); give at least"),
+    (("generate", *fashion.NETWORK_OPTIONS, *TALKS, "--replay", "90000", "--out", "x"),
+     "are more than 96 KB of SRAM (--sram); --replay 73098 would fit"),
     (("demo", "--new-class", "77"), "no training images of class 77"),
     (("pretrain", "--epochs", "3"), "--epochs: two numbers, for example --epochs 18,6"),
     (("pretrain", "--data", "idx:/no/such/place", "--out", "x"), "/no/such/place"),

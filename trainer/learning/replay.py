@@ -6,9 +6,7 @@ in 8 or 4 bits a value, its label and, if wanted, what the untrained network sai
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -134,45 +132,66 @@ def capacity(budget: int, size: int) -> int:
 
 def uniform(seed: int, number: int, below: int) -> int:
     """The ``number``-th draw (quantized_update.draws of one element): 0 to below - 1."""
-    step = (seed ^ REPLAY_SALT) + number * STEP_FACTOR & WORD
+    step = seed + number * STEP_FACTOR & WORD
     return mix(mix(step)) * below >> DRAW_BITS
 
 
-def reservoir(labels: np.ndarray, room: int, seed: int) -> np.ndarray:
+class Reservoir:
     """Every example of the stream stays with the same probability (Vitter's algorithm R)."""
-    held = list(range(min(room, len(labels))))
-    for number in range(room, len(labels)):
-        place = uniform(seed, number, number + 1)
-        if place < room:
-            held[place] = number
-    return np.array(held, np.int64)
+
+    def __init__(self, room: int, seed: int):
+        self.room, self.seed, self.seen = room, seed ^ REPLAY_SALT, 0
+
+    def offer(self, label: int) -> int | None:
+        """The place that the next example takes, 0 to room - 1; None where it is let go."""
+        number, self.seen = self.seen, self.seen + 1
+        if number < self.room:
+            return number
+        place = uniform(self.seed, number, self.seen)
+        return place if place < self.room else None
 
 
-def balanced(labels: np.ndarray, room: int, seed: int) -> np.ndarray:
+class Balanced:
     """As many of each class as possible: one that is not the largest drives out one that is.
 
     Within a class every example stays with the same probability (Chrysakis and Moens, ICML 2020).
+    The C twin is firmware/runtime/protocol/cnn_replay.c.
     """
-    places: dict[int, list[int]] = {}  # of each class, those held
-    seen: dict[int, int] = {}
-    for number, label in enumerate(labels.tolist()):
-        mine = places.setdefault(label, [])
-        seen[label] = seen.get(label, 0) + 1
-        if sum(map(len, places.values())) < room:
-            mine.append(number)
-            continue
-        largest = max(places.values(), key=len)
+
+    def __init__(self, room: int, seed: int):
+        self.room, self.seed, self.number, self.held = room, seed ^ REPLAY_SALT, 0, 0
+        self.places: dict[int, list[int]] = {}  # of each class, in the order of their first example
+        self.seen: dict[int, int] = {}
+
+    def offer(self, label: int) -> int | None:
+        """The place that the next example takes, 0 to room - 1; None where it is let go."""
+        number, self.number = self.number, self.number + 1
+        mine = self.places.setdefault(label, [])
+        self.seen[label] = self.seen.get(label, 0) + 1
+        if self.held < self.room:
+            mine.append(self.held)
+            self.held += 1
+            return mine[-1]
+        largest = max(self.places.values(), key=len)
         if len(mine) < len(largest):
-            del largest[uniform(seed, number, len(largest))]
-            mine.append(number)
-        elif mine:
-            place = uniform(seed, number, seen[label])
-            if place < len(mine):
-                mine[place] = number
-    return np.array(sorted(chain.from_iterable(places.values())), np.int64)
+            mine.append(largest.pop(uniform(self.seed, number, len(largest))))
+            return mine[-1]
+        place = uniform(self.seed, number, self.seen[label])
+        return mine[place] if place < len(mine) else None
 
 
-POLICIES: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
-    "reservoir": reservoir,
-    "balanced": balanced,
+POLICIES: dict[str, type[Reservoir] | type[Balanced]] = {
+    "reservoir": Reservoir,
+    "balanced": Balanced,
 }
+
+
+def chosen(name: str, labels: np.ndarray, room: int, seed: int) -> np.ndarray:
+    """int64 [kept]: which examples of a whole stream a policy of POLICIES keeps, ascending."""
+    policy = POLICIES[name](room, seed)
+    held: dict[int, int] = {}
+    for number, label in enumerate(labels.tolist()):
+        place = policy.offer(label)
+        if place is not None:
+            held[place] = number
+    return np.array(sorted(held.values()), np.int64)

@@ -205,7 +205,7 @@ def keep_examples(
     shape = old[0].shape[1:]
     size = replay.example_bytes(codec, shape, classes if strategy.teacher else 0)
     room = replay.capacity(budget, size) if strategy.replay else 0
-    chosen = replay.POLICIES[strategy.policy](old[1], room, seed) if room else np.zeros(0, int)
+    chosen = replay.chosen(strategy.policy, old[1], room, seed)
     parts = [
         replay.keep(codec, values[some], labels[some], None)
         for (values, labels), some in ((new, np.arange(len(new[1]))), (old, chosen))

@@ -17,6 +17,9 @@
 #if CNN_BOARD_SAVES
 #include "cnn_store.h"
 #endif
+#if CNN_REPLAY_ROOM
+#include "cnn_replay.h"
+#endif
 
 #define SAMPLE_BYTES (4u * CNN_BOARD_SAMPLE_WORDS)
 
@@ -56,6 +59,9 @@ uint32_t on_hello(const uint8_t *payload, uint32_t open, uint8_t *answer)
 #if CNN_BOARD_SAVES
     features |= CNN_CAN_SAVE;
     cnn_put32(answer + CNN_HELLO_ANSWER_SAVED_AT, cnn_store_loaded);
+#endif
+#if CNN_REPLAY_ROOM
+    features |= CNN_CAN_KEEP;
 #endif
     answer[CNN_HELLO_ANSWER_VERSION_AT] = CNN_PROTOCOL_VERSION;
     answer[CNN_HELLO_ANSWER_FEATURES_AT] = features;
@@ -102,7 +108,7 @@ static uint32_t read_scores(void)
 }
 
 #if CNN_BOARD_TRAINS
-static void learn(uint32_t label, uint8_t flags)
+static void learn(uint32_t label, uint32_t flags)
 {
     if (flags & CNN_FLAG_BEGIN)
         cnn_train_begin();
@@ -117,14 +123,30 @@ static void learn(uint32_t label, uint8_t flags)
 }
 #endif
 
-/* A batch is begun, learnt from and applied, in this order; 0 for flags that do not say so. */
-static int sensible(uint8_t flags)
+/* The answer to what cannot be learnt. */
+static uint32_t refuse(uint8_t *answer, uint8_t error, uint8_t flags)
 {
-    if (flags == 0)
-        return 1;
-    if (flags > (CNN_FLAG_LEARN | CNN_FLAG_BEGIN | CNN_FLAG_APPLY) || !(flags & CNN_FLAG_LEARN))
+    return cnn_fail(answer, error, error == CNN_ERROR_BATCH ? CNN_BOARD_BATCH : flags);
+}
+
+/* Why `count` examples cannot be learnt as flags say; 0: they can.  A batch is begun, learnt from
+ * and applied, in this order. */
+static uint8_t refusal(uint32_t count, uint8_t flags)
+{
+    const uint8_t learning = flags & (uint8_t)~CNN_FLAG_KEEP;
+
+    if (learning > (CNN_FLAG_LEARN | CNN_FLAG_BEGIN | CNN_FLAG_APPLY))
+        return CNN_ERROR_FLAGS;
+    if (flags != learning && !CNN_REPLAY_ROOM)
+        return CNN_ERROR_UNSUPPORTED;
+    if (learning == 0)
         return 0;
-    return ((flags & CNN_FLAG_BEGIN) != 0) != (state.batch != 0);
+    if (!CNN_BOARD_TRAINS)
+        return CNN_ERROR_UNSUPPORTED;
+    if (!(learning & CNN_FLAG_LEARN)
+        || ((learning & CNN_FLAG_BEGIN) != 0) != (state.batch == 0))
+        return CNN_ERROR_FLAGS;
+    return state.batch + count > CNN_BOARD_BATCH ? CNN_ERROR_BATCH : 0;
 }
 
 uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
@@ -132,18 +154,13 @@ uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
     uint32_t label = cnn_get16(payload + CNN_EXAMPLE_LABEL_AT);
     uint32_t offset = cnn_get32(payload + CNN_EXAMPLE_OFFSET_AT);
     uint8_t flags = payload[CNN_EXAMPLE_FLAGS_AT];
+    uint8_t error = refusal(1, flags);
     uint32_t begun = cnn_port_ticks(), ran;
 
     if (label >= CNN_BOARD_CLASSES)
         return cnn_fail(answer, CNN_ERROR_LABEL, label);
-    if (flags != 0 && !CNN_BOARD_TRAINS)
-        return cnn_fail(answer, CNN_ERROR_UNSUPPORTED, flags);
-    if (!sensible(flags))
-        return cnn_fail(answer, CNN_ERROR_FLAGS, flags);
-#if CNN_BOARD_TRAINS
-    if (flags != 0 && state.batch == CNN_TRAIN_BATCH)
-        return cnn_fail(answer, CNN_ERROR_BATCH, CNN_TRAIN_BATCH);
-#endif
+    if (error)
+        return refuse(answer, error, flags);
     if (!keep_part(payload + CNN_EXAMPLE_DATA_AT, offset, open)
         || cnn_crc32(0, (uint8_t *)state.sample, SAMPLE_BYTES)
                != cnn_get32(payload + CNN_EXAMPLE_CHECK_AT))
@@ -154,8 +171,12 @@ uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
     cnn_put32(answer + CNN_EXAMPLE_ANSWER_LOSS_AT,
               cnn_cross_entropy(state.score, CNN_BOARD_CLASSES, label, CNN_BOARD_FRACTION));
 #if CNN_BOARD_TRAINS
-    if (flags != 0)
+    if (flags & CNN_FLAG_LEARN)
         learn(label, flags);
+#endif
+#if CNN_REPLAY_ROOM
+    if (flags & CNN_FLAG_KEEP)
+        cnn_replay_offer(state.sample, label);
 #endif
     state.examples++;
     answer[CNN_EXAMPLE_ANSWER_FLAGS_AT] = flags;
@@ -165,12 +186,48 @@ uint32_t on_example(const uint8_t *payload, uint32_t open, uint8_t *answer)
     return CNN_EXAMPLE_ANSWER_BYTES;
 }
 
+uint32_t on_rehearse(const uint8_t *payload, uint32_t open, uint8_t *answer)
+{
+    (void)open;
+#if CNN_REPLAY_ROOM
+    const uint32_t count = payload[CNN_REHEARSE_COUNT_AT], begun = cnn_port_ticks();
+    const uint8_t flags = payload[CNN_REHEARSE_FLAGS_AT];
+    const uint8_t error = refusal(count, flags);
+
+    if (!(flags & CNN_FLAG_LEARN) || (flags & CNN_FLAG_KEEP) || count == 0)
+        return cnn_fail(answer, CNN_ERROR_FLAGS, flags);
+    if (error)
+        return refuse(answer, error, flags);
+    if (cnn_replay_held() == 0)
+        return cnn_fail(answer, CNN_ERROR_EMPTY, 0);
+    for (uint32_t n = 0; n < count; n++) {
+        const uint32_t label = cnn_replay_draw(state.sample);
+        const uint32_t begin = n == 0 ? flags & CNN_FLAG_BEGIN : 0;
+        const uint32_t apply = n + 1 == count ? flags & CNN_FLAG_APPLY : 0;
+
+        cnn_port_infer(state.sample);
+        learn(label, begin | apply);
+        state.examples++;
+    }
+    cnn_put16(answer + CNN_REHEARSE_ANSWER_KEPT_AT, cnn_replay_held());
+    cnn_put32(answer + CNN_REHEARSE_ANSWER_LEARNT_AT, state.learnt);
+    cnn_put32(answer + CNN_REHEARSE_ANSWER_TICKS_AT, cnn_port_ticks() - begun);
+    return CNN_REHEARSE_ANSWER_BYTES;
+#else
+    (void)payload;
+    return cnn_fail(answer, CNN_ERROR_UNSUPPORTED, 0);
+#endif
+}
+
 uint32_t on_restart(const uint8_t *payload, uint32_t open, uint8_t *answer)
 {
     (void)open;
 #if CNN_BOARD_TRAINS
     (void)answer;
     cnn_train_reset(cnn_get32(payload + CNN_RESTART_SEED_AT));
+#if CNN_REPLAY_ROOM
+    cnn_replay_forget(cnn_get32(payload + CNN_RESTART_SEED_AT));
+#endif
     state.learnt = state.steps = state.batch = 0;
     return 0;
 #else

@@ -17,6 +17,9 @@
 #if CNN_BOARD_SAVES
 #include "cnn_store.h"
 #endif
+#if CNN_REPLAY_ROOM
+#include "cnn_replay.h"
+#endif
 
 extern volatile uint32_t cnn_time; /* set by the accelerator's interrupt */
 
@@ -104,6 +107,9 @@ int main(void)
     cnn_train_use(run_again);
 #endif
     cnn_train_reset(CNN_BOARD_SEED);
+#if CNN_REPLAY_ROOM
+    cnn_replay_forget(CNN_BOARD_SEED);
+#endif
 #endif
     cnn_serial_begin();
     for (;;)
