@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .recipe import Recipe
 
-VELOCITY_BYTES = 4  # int32
+WORD_BYTES = 4  # of a velocity, a sum, a square
 FRACTION_BYTES = {"in place": 0, "residual": 1, "int16": 2}  # of a weight, by precision
 
 
@@ -38,17 +38,17 @@ STATE = (
     Kept(
         "velocities",
         "int32: what momentum remembers, or the sum over a batch",
-        lambda recipe: VELOCITY_BYTES * keeps_velocities(recipe),
+        lambda recipe: WORD_BYTES * keeps_velocities(recipe),
     ),
     Kept(
         "gradients",
         "int32: the sum over a batch, with Adam",
-        lambda recipe: 4 * keeps_sums(recipe),
+        lambda recipe: WORD_BYTES * keeps_sums(recipe),
     ),
     Kept(
         "squares",
         "uint32: the decaying sum of squares, with Adam",
-        lambda recipe: 4 * (recipe.optimizer == "adam"),
+        lambda recipe: WORD_BYTES * (recipe.optimizer == "adam"),
     ),
     Kept(
         "fractions",

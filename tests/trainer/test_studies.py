@@ -2,14 +2,16 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import pytest
 
 import networks
+from max78k_sim.errors import InputError
 from trainer.data.datasets import load_dataset
 from trainer.studies import new_class
 from trainer.studies.__main__ import main
-from trainer.studies.bases import first_of
+from trainer.studies.bases import Bases, first_of
 
 DIGITS = networks.DIRECTORY / "digits"  # has never seen a nine
 FEW = {name: new_class.STRATEGIES[name] for name in ("prototypes", "new row")}
@@ -96,3 +98,10 @@ def test_a_folder_without_networks(tmp_path, capsys):
 def test_a_class_that_there_is_not(bases, capsys):
     assert main(["new-class", "digits", *options(bases, "--classes", "4")]) == 2
     assert "class 4: there are networks without 9" in capsys.readouterr().err
+
+
+def test_more_classes_than_the_network_has(bases, tmp_path):
+    found = Bases.find(bases, "digits", "digits", tmp_path / "work")
+    found.shown = replace(found.shown, class_names=tuple("abcdefghijkl"))
+    with pytest.raises(InputError, match="tells 10 classes apart, the data have 12; give --first"):
+        found.material(9)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from max78k_sim.network import Layer, Network
 
-from ..state import VELOCITY_BYTES
+from ..state import WORD_BYTES
 from .needs import Need, Needs
 
 ERROR_BYTES = 2  # an int16 mantissa
@@ -33,7 +33,7 @@ class StepOptions:
     """
 
     weights: int | None = None
-    velocity_bytes: int = VELOCITY_BYTES
+    velocity_bytes: int = WORD_BYTES
     fraction_bytes: int = 0
     whole_input: bool = False
     replay: int = 0

@@ -21,7 +21,7 @@ from ..learning.strategies import STRATEGIES
 from ..loop import Trainer
 from .bases import Bases
 from .float_twin import trained_logits
-from .pages import table, write_page
+from .pages import write_table
 
 EXAMPLES = 100
 FLOAT = "float32"
@@ -64,9 +64,7 @@ def study(options: Namespace, bases: Bases) -> None:
         f"and the same recipe; means of {len(bases.folders)} classes and {len(seeds)} seeds on "
         f"{len(bases.test)} test samples, in points."
     )
-    title = f"Integers against float32: {options.name}"
-    file = options.out / f"rounding-{options.name}.md"
-    write_page(file, title, [text, table(heads, rows)], None)
+    write_table(options, "Integers against float32", text, heads, rows)
 
 
 def one(material: Material, start: str, name: str, seed: int) -> tuple[float, float, float]:

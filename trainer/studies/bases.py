@@ -86,6 +86,14 @@ class Bases:
         """The network that has never seen a class, with its data."""
         if label not in self._materials:
             machine = machine_of(*files_of(self.folders[label]))
+            assert machine.program is not None
+            outputs = machine.program.plan.network.output_shape[0]
+            if outputs < len(self.shown.class_names):
+                raise InputError(
+                    f"tells {outputs} classes apart, the data have {len(self.shown.class_names)}; "
+                    f"give --first-classes {outputs}",
+                    file=self.folders[label],
+                )
             material = class_incremental(machine, self.shown, self.test, label)
             material.folder = self.work / f"latents-{label}"
             self._materials[label] = material

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from ..learning.experiment import REPLAY_BYTES, Outcome
 from .bases import Bases
 from .new_class import MOST, summary
-from .pages import table, write_page
+from .pages import write_table
 
 WIDTHS = (8, 4, 2, 1)
 PRECISIONS = ("in place", "residual", "int16")
@@ -41,8 +41,7 @@ def study(options: Namespace, bases: Bases) -> None:
         f"16). Means of {len(bases.folders)} classes and {options.seeds} seeds on "
         f"{len(bases.test)} test samples. The recipe was chosen for 8 bits."
     )
-    title = f"Weights of 8, 4, 2 and 1 bits: {options.name}"
-    write_page(options.out / f"bits-{options.name}.md", title, [text, table(heads, rows)], None)
+    write_table(options, "Weights of 8, 4, 2 and 1 bits", text, heads, rows)
 
 
 def cells(outcomes: dict[int, list[Outcome]]) -> list[str]:

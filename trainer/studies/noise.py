@@ -12,7 +12,7 @@ from max78k_sim.errors import InputError
 from ..learning.experiment import REPLAY_BYTES, Material, Part, experiment
 from ..learning.scenario import machine_of, noised
 from .bases import Bases, files_of
-from .pages import table, write_page
+from .pages import write_table
 
 EXAMPLES = 100
 DEVIATIONS = (4, 8, 16)  # of normal noise, in steps of the 8-bit input
@@ -48,8 +48,7 @@ def study(options: Namespace, bases: Bases) -> None:
         f"without it within {REPLAY_BYTES >> 10} KB, where the strategy replays. Means of "
         f"{len(seeds)} seeds on {len(bases.test)} test samples, with noise and without."
     )
-    title = f"Noise: {options.name}"
-    write_page(options.out / f"noise-{options.name}.md", title, [text, table(heads, rows)], None)
+    write_table(options, "Noise", text, heads, rows)
 
 
 def material_of(bases: Bases, deviation: int) -> Material:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def write_page(file: Path, title: str, parts: Sequence[str], stem: str | None) -
     temporary = file.with_suffix(".md.tmp")
     temporary.write_text(whole, encoding="utf-8")
     temporary.replace(file)
+
+
+def write_table(
+    options: Namespace, title: str, text: str, heads: Sequence[object], rows: Sequence[Sequence]
+) -> None:
+    """A page of one table: <study>-<name>.md."""
+    file = options.out / f"{options.study}-{options.name}.md"
+    write_page(file, f"{title}: {options.name}", [text, table(heads, rows)], None)
 
 
 def picture(

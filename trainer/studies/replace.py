@@ -11,7 +11,7 @@ from rich.progress import Progress
 from ..learning.experiment import REPLAY_BYTES, Material, Outcome, Part, experiment
 from .bases import Bases
 from .new_class import summary
-from .pages import table, write_page
+from .pages import write_table
 
 EXAMPLES = 40
 WAYS = {  # what is done: a strategy (None: the main one), fields of the recipe
@@ -54,8 +54,8 @@ def study(options: Namespace, bases: Bases) -> None:
         f"unseen samples of a new class, {len(bases.test)} of all. New: share of the new class' "
         "samples that are right afterwards; old: change on the others, in points."
     )
-    title = f"A class added, and one replaced, with {EXAMPLES} examples: {options.name}"
-    write_page(options.out / f"replace-{options.name}.md", title, [text, table(heads, rows)], None)
+    title = f"A class added, and one replaced, with {EXAMPLES} examples"
+    write_table(options, title, text, heads, rows)
 
 
 def material_of(bases: Bases, label: int, task: str) -> Material:
