@@ -37,8 +37,8 @@ CHIP = (
 )
 TRAINER = (
     ("blocks", "kernel_store", "losses", "optimizers", "pictures", "quantized_update"),
-    ("data", "gradients", "operands", "recipe", "schedule", "snapshots"),
-    ("backward", "host", "parameter", "state"),
+    ("data", "gradients", "operands", "recipe", "snapshots"),
+    ("backward", "host", "parameter", "schedule", "state"),
     ("forward", "memory", "step_cost"),
     ("loop",),
     ("evaluation", "learning"),

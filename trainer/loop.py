@@ -28,7 +28,7 @@ from .kernel_store import TRAINED_REGIONS, KernelStore
 from .optimizers import ADAM_BITS
 from .parameter import Parameter, WideBias
 from .recipe import Recipe
-from .schedule import Schedule
+from .schedule import Order, schedule_of
 
 LAST_EXPONENT = -losses.ERROR_BITS - FRACTION_BITS  # of the last layer's gradients, all exact
 MARGIN_BITS = 1  # above the largest gradient that was seen when scales were chosen
@@ -275,27 +275,31 @@ class Progress:
 
 
 def train(
-    trainer: Trainer, pool: Pool, snapshot: Path | None = None, snapshot_every: int = 20
+    trainer: Trainer,
+    pool: Pool,
+    snapshot: Path | None = None,
+    snapshot_every: int = 20,
+    order: Order | None = None,
 ) -> Iterator[Progress]:
     """Train to the end of the recipe, yielding after every step.
+
+    ``order``: which examples each step shows (default: the recipe's).
 
     With ``snapshot``, the state is saved there (atomically) and picked up again: a run that was
     killed at any moment ends with the same bytes as one that was not.
     """
     recipe = trainer.recipe
-    schedule = Schedule(
-        pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
-    )
+    order = order or schedule_of(pool, recipe)
     if not trainer.scales:
-        first = schedule.batch_at(0)
+        first = order.batch_at(0)
         trainer.choose_scales(pool.images[first], pool.labels[first])
-    mark = snapshots.fingerprint(trainer, pool)
+    mark = snapshots.fingerprint(trainer, pool, order)
     if snapshot is not None and snapshot.exists():
         snapshots.restore(trainer, snapshot, mark)
     frozen = trainer.backward.latents != (NETWORK_INPUT,)  # a beginning that never changes
     latents = trainer.frozen(pool.images) if frozen else {}
     while trainer.step < recipe.steps:
-        chosen = schedule.batch_at(trainer.step)
+        chosen = order.batch_at(trainer.step)
         teacher = None if pool.teacher is None else pool.teacher[chosen]
         if frozen:
             these = {index: each[chosen] for index, each in latents.items()}

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from .quantized_update import draws
+from .recipe import Recipe
 
 SCHEDULE_SALT = 0x5EED5EED  # keeps these draws apart from those of the rounding
+
+
+class Examples(Protocol):
+    """A pool of examples, or what a strategy keeps: labels, those of the new class first."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [example]."""
+
+    @property
+    def new(self) -> int:
+        """How many are of the new class."""
+
+
+class Order(Protocol):
+    """Which examples of a pool a step shows."""
+
+    def batch_at(self, step: int) -> np.ndarray:
+        """int64 [batch]: indices into the pool."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +57,9 @@ class Schedule:
         count = np.where(from_new, self.new, self.replay)
         offset = np.where(from_new, 0, self.new)
         return offset + place % np.maximum(count, 1)
+
+
+def schedule_of(examples: Examples, recipe: Recipe) -> Schedule:
+    """The order in which a recipe shows examples."""
+    old = len(examples.labels) - examples.new
+    return Schedule(examples.new, old, recipe.batch, recipe.new_share, recipe.seed)

@@ -17,10 +17,11 @@ from .kernel_store import TRAINED_REGIONS
 
 if TYPE_CHECKING:
     from .loop import Pool, Trainer
+    from .schedule import Order
 
 
-def fingerprint(trainer: Trainer, pool: Pool) -> str:
-    """SHA-256 of everything that decides the outcome: program, recipe and examples."""
+def fingerprint(trainer: Trainer, pool: Pool, order: Order) -> str:
+    """SHA-256 of everything that decides the outcome: program, recipe, examples, their order."""
     assert trainer.machine.program is not None
     digest = hashlib.sha256(repr(sorted(asdict(trainer.recipe).items())).encode())
     for write in (*trainer.machine.program.writes, *trainer.machine.program.start):
@@ -28,6 +29,8 @@ def fingerprint(trainer: Trainer, pool: Pool) -> str:
     teacher = np.zeros(0, np.uint8) if pool.teacher is None else pool.teacher
     for part in (pool.images, pool.labels.astype("<i8"), np.array([pool.new], "<i8"), teacher):
         digest.update(np.ascontiguousarray(part).tobytes())
+    for step in range(trainer.recipe.steps):
+        digest.update(order.batch_at(step).tobytes())
     return digest.hexdigest()
 
 

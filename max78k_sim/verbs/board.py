@@ -20,7 +20,7 @@ from trainer.data.datasets import load_dataset
 from trainer.host.vendor_checkpoint import write_back
 from trainer.loop import Pool
 from trainer.recipe import Recipe
-from trainer.schedule import Schedule
+from trainer.schedule import schedule_of
 
 from ..errors import InputError
 from ..program import Program
@@ -83,9 +83,7 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
     recipe = recipe_from(options, network)
     new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
     pool = pool_from(options, load_dataset(options.data, "train"), new_class)
-    schedule = Schedule(
-        pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
-    )
+    schedule = schedule_of(pool, recipe)
     client.restart(recipe.seed)
     if options.rehearse:
         return rehearse(client, recipe, pool, console)

@@ -23,7 +23,7 @@ from firmware.project.project import Choices, make_project
 from trainer.data.datasets import load_dataset
 from trainer.loop import Pool, Trainer, memory_digest
 from trainer.recipe import Recipe
-from trainer.schedule import Schedule
+from trainer.schedule import schedule_of
 from trainer.step_cost import ACCELERATOR_WATTS, PROCESSOR_WATTS
 
 from ..latency import ACCELERATOR_HERTZ
@@ -284,8 +284,7 @@ def until_interrupted(shown: Batches) -> Iterator[Batches]:
 def batches(task: Task) -> Batches:
     """What ``max78k train`` shows, in its order."""
     pool, recipe = task.pool, task.recipe
-    others = len(pool.labels) - pool.new
-    schedule = Schedule(pool.new, others, recipe.batch, recipe.new_share, recipe.seed)
+    schedule = schedule_of(pool, recipe)
     for step in range(recipe.steps):
         chosen = schedule.batch_at(step)
         yield pool.images[chosen], pool.labels[chosen]

@@ -24,7 +24,7 @@ from trainer.data.datasets import Dataset, load_dataset
 from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
 from trainer.recipe import Recipe
-from trainer.schedule import Schedule
+from trainer.schedule import schedule_of
 
 from ..evaluator import Evaluation, Evaluator
 from ..latency import PROCESSOR_HERTZ, latency, milliseconds
@@ -216,9 +216,7 @@ def train_in_c(run: Run, outcome: Outcome) -> tuple[bool, HostTrainer]:
     machine.load(run.program)
     host = HostTrainer(library, machine.memory, run.recipe.seed)
     pool, recipe = run.pool, run.recipe
-    schedule = Schedule(
-        pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
-    )
+    schedule = schedule_of(pool, recipe)
     with progress(run.console) as bar:
         for step in bar.track(range(recipe.steps), description="the same steps in C"):
             host.begin()

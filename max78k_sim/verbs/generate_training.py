@@ -8,7 +8,7 @@ from firmware.training.check import TrainingCheck
 from firmware.training.tables import TrainingStep
 from trainer.data.datasets import load_dataset
 from trainer.recipe import Recipe
-from trainer.schedule import Schedule
+from trainer.schedule import schedule_of
 
 from ..errors import InputError
 from ..program import Program, compile_network
@@ -49,9 +49,7 @@ def exponents_from(options: Namespace, program: Program, recipe: Recipe) -> dict
             f"--data {options.data}: its examples are {pool.images.shape[1:]}, the network takes "
             f"{network.input_shape}; gradients of hidden layers are scaled by examples"
         )
-    schedule = Schedule(
-        pool.new, len(pool.labels) - pool.new, recipe.batch, recipe.new_share, recipe.seed
-    )
+    schedule = schedule_of(pool, recipe)
     first = schedule.batch_at(0)
     trainer = trainer_of(program, recipe)
     trainer.choose_scales(pool.images[first], pool.labels[first])

@@ -21,7 +21,7 @@ from ..losses import TEACHER_BITS, said
 from ..operands import pool, views
 from ..parameter import WideBias
 from ..recipe import Recipe
-from ..schedule import Schedule
+from ..schedule import schedule_of
 from . import replay, starts
 
 TEACHER_ONE = (1 << TEACHER_BITS) - 1
@@ -260,8 +260,7 @@ def begin(trainer: Trainer, strategy: Strategy, kept: Kept, new_class: int | Non
 def learn(trainer: Trainer, strategy: Strategy, kept: Kept, new_class: int | None) -> None:
     """All steps of the recipe on kept examples."""
     recipe = trainer.recipe
-    count = len(kept.labels) - kept.new
-    schedule = Schedule(kept.new, count, recipe.batch, recipe.new_share, recipe.seed)
+    schedule = schedule_of(kept, recipe)
     first = starts.rows(trainer)
     while strategy.trained and trainer.step < recipe.steps:
         chosen = schedule.batch_at(trainer.step)

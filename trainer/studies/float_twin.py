@@ -9,7 +9,7 @@ from ..learning.strategies import Kept
 from ..loop import Trainer
 from ..losses import LOGIT_BITS
 from ..recipe import FACTOR_ONE
-from ..schedule import Schedule
+from ..schedule import schedule_of
 
 DATA_UNIT = np.float32(1 / 128)
 
@@ -25,9 +25,7 @@ def trained_logits(trainer: Trainer, kept: Kept, latents) -> np.ndarray:
     biases = (bias * scale / (1 << LOGIT_BITS)).astype(np.float32)
     data, tested = data * DATA_UNIT, tested * DATA_UNIT
     wanted = targets(kept, recipe.teacher_share, len(kernel))
-    schedule = Schedule(
-        kept.new, len(kept.labels) - kept.new, recipe.batch, recipe.new_share, recipe.seed
-    )
+    schedule = schedule_of(kept, recipe)
     momentum = np.float32(1 - 2.0**-recipe.momentum_shift)
     velocity, velocity_of_bias = np.zeros_like(weights), np.zeros_like(biases)
     for step in range(recipe.steps):
