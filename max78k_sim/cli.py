@@ -12,6 +12,7 @@ from .errors import Max78kError
 from .options import (
     data_options,
     json_option,
+    kept_options,
     network_options,
     numbers,
     recipe_options,
@@ -167,6 +168,7 @@ def train_options(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=numbers, metavar="N,N", help="several runs, each in a folder of its own"
     )
     sram_option(parser)
+    kept_options(parser, "as a board with --rehearse: each step a new example and kept ones")
     parser.add_argument("--tensorboard", action="store_true", help="also write its events")
     parser.add_argument(
         "--keep-snapshot", action="store_true", help="keep what a killed run is resumed from"

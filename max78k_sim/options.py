@@ -76,7 +76,7 @@ def data_options(parser: argparse.ArgumentParser, measured: bool = True) -> None
         help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR, wav:DIR, kws20:DIR or digits "
         "(default: %(default)s)",
     )
-    group.add_argument("--new-class", type=int, help="class to learn (default: bag)")
+    group.add_argument("--new-class", type=int, help="class to learn (default: the last; of the demo: bag)")
     group.add_argument("--new-images", type=int, default=100, help="default: %(default)s")
     group.add_argument(
         "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
@@ -85,6 +85,23 @@ def data_options(parser: argparse.ArgumentParser, measured: bool = True) -> None
         group.add_argument(
             "--test-images", type=int, default=0, help="to measure on (default: all)"
         )
+
+
+def kept_options(parser: argparse.ArgumentParser, title: str) -> None:
+    """Examples that a board keeps, and learns again."""
+    group = parser.add_argument_group(title)
+    group.add_argument(
+        "--replay", metavar="BYTES", type=int, default=0, help="of SRAM for them (default: 0)"
+    )
+    group.add_argument(
+        "--replay-bits", type=int, choices=(8, 4), default=8, help="a value (default: 8)"
+    )
+    group.add_argument(
+        "--replay-policy",
+        choices=("balanced", "reservoir"),
+        default="balanced",
+        help="who stays: as many of each class as possible, or any (default: balanced)",
+    )
 
 
 def sram_option(parser: argparse.ArgumentParser) -> None:

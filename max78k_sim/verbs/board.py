@@ -18,6 +18,7 @@ from firmware.protocol.link import Link, open_port
 from firmware.protocol.patch import read_patch, write_patch
 from trainer.data.datasets import load_dataset
 from trainer.host.vendor_checkpoint import write_back
+from trainer.learning.buffer import require_examples
 from trainer.loop import Pool
 from trainer.recipe import Recipe
 from trainer.schedule import schedule_of
@@ -102,11 +103,7 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
 
 def rehearse(client: BoardClient, recipe: Recipe, pool: Pool, console: Console) -> dict[str, Any]:
     """Let the board keep the old examples, then learn each new one together with kept ones."""
-    if recipe.batch < 2 or not pool.new:
-        raise InputError(
-            f"--rehearse: a step is a new example and kept ones, here {pool.new} new ones in "
-            f"batches of {recipe.batch}; give --batch 2 or more, also to generate, and --new-images"
-        )
+    require_examples(pool.new, recipe.batch)
 
     def kept() -> Iterator[tuple[bool, Answer]]:
         for image, label in zip(pool.images[pool.new :], pool.labels[pool.new :], strict=True):

@@ -11,18 +11,15 @@ from typing import Any
 from firmware.generate import generate, write_files
 from firmware.project.log import log_text
 from firmware.project.project import Choices, Project, make_project
-from firmware.protocol.program import PROTOCOL, Replay, protocol_files
+from firmware.protocol.program import PROTOCOL, protocol_files
 from firmware.training.linear import describe
-from trainer.learning.buffer import DRAW_SALT
-from trainer.learning.replay import REPLAY_SALT
-from trainer.recipe import Recipe
 
 from ..errors import InputError
 from ..loading import read_sample
 from ..program import Program
 from .common import compiled, make_directory, network_from, recipe_from
 from .generate_training import prepare
-from .training_memory import require_room
+from .kept_examples import replay_from
 
 
 def main(options: Namespace) -> None:
@@ -72,20 +69,6 @@ def protocol(program: Program, options: Namespace) -> dict[str, str]:
         saves=options.save,
         replay=replay_from(options, program, recipe),
     )
-
-
-def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
-    """What the board keeps of examples; InputError where that does not fit beside the training."""
-    replay = Replay(
-        options.replay,
-        options.replay_bits,
-        options.replay_policy == "balanced",
-        REPLAY_SALT,
-        DRAW_SALT,
-    )
-    if options.replay:
-        require_room(program, recipe, replay, options.sram, options.kernel_copy)
-    return replay
 
 
 def choices_from(options: Namespace, network: str) -> Choices:

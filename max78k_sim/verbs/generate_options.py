@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..options import data_options, network_options, recipe_options, sram_option
+from ..options import data_options, kept_options, network_options, recipe_options, sram_option
 
 # Switches that are on or off: name, default, meaning.
 SWITCHED = (
@@ -58,16 +58,4 @@ def generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save", action="store_true", help="with --protocol and --train: what was learnt in flash"
     )
-    kept = parser.add_argument_group("with --protocol and --train: examples that the board keeps")
-    kept.add_argument(
-        "--replay", metavar="BYTES", type=int, default=0, help="of SRAM for them (default: 0)"
-    )
-    kept.add_argument(
-        "--replay-bits", type=int, choices=(8, 4), default=8, help="a value (default: 8)"
-    )
-    kept.add_argument(
-        "--replay-policy",
-        choices=("balanced", "reservoir"),
-        default="balanced",
-        help="who stays: as many of each class as possible, or any (default: balanced)",
-    )
+    kept_options(parser, "with --protocol and --train: examples that the board keeps")

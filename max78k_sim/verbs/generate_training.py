@@ -8,11 +8,11 @@ from firmware.training.check import TrainingCheck
 from firmware.training.tables import TrainingStep
 from trainer.data.datasets import load_dataset
 from trainer.recipe import Recipe
-from trainer.schedule import schedule_of
 
 from ..errors import InputError
 from ..program import Program, compile_network
 from .common import pool_from
+from .kept_examples import shown
 from .training import exponents_of, trainer_of, training_check, training_step
 from .training_memory import kernel_copy, memory_plan
 
@@ -49,8 +49,8 @@ def exponents_from(options: Namespace, program: Program, recipe: Recipe) -> dict
             f"--data {options.data}: its examples are {pool.images.shape[1:]}, the network takes "
             f"{network.input_shape}; gradients of hidden layers are scaled by examples"
         )
-    schedule = schedule_of(pool, recipe)
-    first = schedule.batch_at(0)
+    pool, order = shown(options, program, recipe, pool)
+    first = order.batch_at(0)
     trainer = trainer_of(program, recipe)
     trainer.choose_scales(pool.images[first], pool.labels[first])
     return exponents_of(trainer)

@@ -41,6 +41,7 @@ from .common import (
     write_json,
     write_whole,
 )
+from .kept_examples import shown
 from .training_memory import memory_plan
 
 SHOWN = 100  # of the last examples shown: how many were right
@@ -109,16 +110,18 @@ def run(task: Task, recipe: Recipe, directory: Path) -> dict[str, Any]:
     """One training from the network as it is; everything is written into a folder."""
     machine = Machine(task.network.device)
     machine.load(task.program)
-    trainer, pool = Trainer(machine, recipe), with_teacher(task, recipe)
+    trainer = Trainer(machine, recipe)
+    pool, order = shown(task.options, task.program, recipe, task.pool)
+    pool = with_teacher(task, pool, recipe)
     snapshot = directory / "snapshot.npz"
     before = evaluate(trainer, task.test.images, task.test.labels)
     console = Console(stderr=True)
     events = Events(directory, task.options.tensorboard, recipe)
     with progress(console, TextColumn("shown {task.fields[right]}")) as bar:
-        shown = bar.add_task("training steps", total=recipe.steps, right="-")
-        for done in train(trainer, pool, snapshot):
+        counted = bar.add_task("training steps", total=recipe.steps, right="-")
+        for done in train(trainer, pool, snapshot, order=order):
             share = recent(trainer.right, recipe.batch)
-            bar.update(shown, completed=done.step, right=f"{share:.0%}")
+            bar.update(counted, completed=done.step, right=f"{share:.0%}")
             events.add(done.step, share)
     after = evaluate(trainer, task.test.images, task.test.labels)
     events.close()
@@ -223,13 +226,13 @@ class Events:
             self.writer.close()
 
 
-def with_teacher(task: Task, recipe: Recipe) -> Pool:
+def with_teacher(task: Task, pool: Pool, recipe: Recipe) -> Pool:
     """The pool with what the untrained network says of it, where that counts."""
     if not recipe.teacher_share:
-        return task.pool
+        return pool
     machine = Machine(task.network.device)
     machine.load(task.program)
     trainer = Trainer(machine, Recipe())
-    logits = trainer.logits(trainer.maps(task.pool.images))
+    logits = trainer.logits(trainer.maps(pool.images))
     shift = task.network.layers[-1].output_shift
-    return replace(task.pool, teacher=losses.said(logits, shift))
+    return replace(pool, teacher=losses.said(logits, shift))

@@ -3,7 +3,6 @@ with the bytes that the C code really holds."""
 
 from __future__ import annotations
 
-from firmware.protocol.program import PLACE_BYTES, Replay
 from firmware.training.linear import missing, step_sram
 from firmware.training.tables import TrainingStep
 from trainer.memory.choice import Rules
@@ -58,27 +57,6 @@ def kernel_copy(
     if asked is not None or step.copy is None:
         return bool(asked)
     return sum(step_sram(program.plan, step).values()) + STACK_BYTES <= kilobytes << 10
-
-
-PROTOCOL_BYTES = 3_100  # of the program that talks, but for the sample (docs/protocol.md)
-
-
-def require_room(
-    program: Program, recipe: Recipe, replay: Replay, kilobytes: int, copy: bool | None = None
-) -> None:
-    """InputError where kept examples do not fit beside the training step, with how many would."""
-    copy = kernel_copy(program, recipe, kilobytes, copy)
-    size = replay.example_bytes(program)
-    taken = sum(bytes_taken(program, recipe, copy).values()) + PROTOCOL_BYTES + size
-    each = size + PLACE_BYTES
-    room = replay.room(program)
-    if taken + room * each > kilobytes << 10:
-        most = max((kilobytes << 10) - taken, 0) // each
-        raise InputError(
-            f"--replay {replay.bytes}: {room} examples of {each} bytes and {taken:,} bytes of the "
-            f"training step and the program are more than {kilobytes} KB of SRAM (--sram); "
-            + (f"--replay {most * size} would fit" if most else "not one example would fit")
-        )
 
 
 def some_step(program: Program, recipe: Recipe, copy: bool) -> TrainingStep:

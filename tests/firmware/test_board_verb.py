@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from contextlib import ExitStack
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,14 +16,12 @@ from firmware.board import Board
 from firmware.board.terminal import connect
 from firmware.protocol.identity import network_digest, trained_runs
 from firmware.protocol.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
-from max78k_sim import cli, load_network, placement
+from max78k_sim import Machine, cli, compile_network, load_network, placement
 from max78k_sim.errors import InputError
 from tests import fashion
 from tests.firmware.emulated_board import build_program
 from tests.firmware.protocol_board import RECIPE
 from trainer.data.datasets import load_dataset
-from trainer.learning.buffer import Buffer, learn_with_kept
-from trainer.learning.replay import Codec
 from trainer.loop import Trainer
 from trainer.schedule import Schedule
 
@@ -106,18 +103,16 @@ def test_train_with_what_the_board_keeps(port, tmp_path, capsys):
     assert ask(port, *actions, *SHOW, "--json") == 0
     result = json.loads(capsys.readouterr().out)["trained"]
     assert (result["offered"], result["examples"], result["steps"]) == (18, 2, 2)
-    images, labels = examples()
-    machine, buffer = fashion.machine(), Buffer(Codec(8), 10, RECIPE.seed)
-    trainer = Trainer(machine, replace(RECIPE, batch=2))
-    for n in range(6, 24):
-        buffer.offer(images[n], int(labels[n]))
-    for n in range(2):
-        buffer.offer(images[n], int(labels[n]))
-        learn_with_kept(trainer, buffer, images[n], int(labels[n]))
+    simulated = ("train", *fashion.NETWORK_OPTIONS, *SHOW, "--replay", "8000")
+    assert cli.main([*simulated, "--out", str(tmp_path / "out")]) == 0
+    network = load_network(fashion.CONFIG, tmp_path / "out" / "trained.pth.tar")
+    machine = Machine(network.device)
+    machine.load(compile_network(network))
     for address, words in read_patch(patch).runs:
         assert np.array_equal(machine.memory.read(address, len(words)), words)
+    capsys.readouterr()
     assert ask(port, "--train", "--rehearse", "--batch", "1", *DATA) == 2
-    assert "--rehearse: a step is a new example and kept ones, here 6" in capsys.readouterr().err
+    assert "a step shows a new example and kept ones, here 6 new" in capsys.readouterr().err
 
 
 def flashed_patch() -> Patch:

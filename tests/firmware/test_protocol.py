@@ -35,9 +35,8 @@ from tests.firmware.protocol_board import (
     write_project,
 )
 from tests.strategies import examples
-from trainer.learning.buffer import Buffer, learn_with_kept
-from trainer.learning.replay import Codec
-from trainer.loop import Trainer, memory_digest
+from trainer.learning.buffer import rehearsal
+from trainer.loop import Pool, Trainer, memory_digest
 
 SESSION = 77
 KEPT_BYTES = 8_000  # of kept examples: ten of 28 x 28 pixels and a label, twenty of 4 bits
@@ -385,17 +384,17 @@ def test_a_board_learns_from_what_it_keeps(tmp_path, bits, policy):
     machine, pool = fashion.machine(), fashion.pool()
     trainer = Trainer(machine, replace(RECIPE, seed=9))
     room = KEPT_BYTES // (784 * int(bits) // 8 + 2)
-    buffer = Buffer(Codec(int(bits), -128, 4), room, 9, policy)
-    shown = [(np.roll(pool.images[n % 24], n, 2), int(pool.labels[n % 24])) for n in range(60)]
-    for image, label in shown[4:]:
-        client.example(image, label, keep=True)
-        buffer.offer(image, label)
-    for image, label in shown[:4]:
-        client.example(image, label, learn=True, apply=False, keep=True)
+    images = np.stack([np.roll(pool.images[n % 24], n, 2) for n in range(60)])
+    labels = pool.labels[np.arange(60) % 24]
+    shown, order = rehearsal(Pool(images, labels, 4), trainer.recipe, room, int(bits), policy)
+    for n in range(4, 60):
+        client.example(images[n], int(labels[n]), keep=True)
+    for step in range(RECIPE.steps):
+        client.example(images[step], int(labels[step]), learn=True, apply=False, keep=True)
         answer = client.rehearse(RECIPE.batch - 1, begin=False)
-        buffer.offer(image, label)
-        learn_with_kept(trainer, buffer, image, label)
-    assert answer == {"kept": room, "learnt": 4 * RECIPE.batch, "ticks": answer["ticks"]}
+        chosen = order.batch_at(step)
+        trainer.train_batch(shown.images[chosen], shown.labels[chosen])
+    assert answer == {"kept": room, "learnt": RECIPE.steps * RECIPE.batch, "ticks": answer["ticks"]}
     assert memory_digest(board.machine.memory) == memory_digest(machine.memory)
     client.restart(9)
     with pytest.raises(Refused, match="nothing is kept that could be learnt again"):

@@ -8,8 +8,11 @@ from hypothesis.extra.numpy import arrays
 
 from max78k_sim.errors import InputError
 from trainer.learning import replay
+from trainer.learning.buffer import as_kept, rehearsal
 from trainer.learning.replay import Codec
+from trainer.loop import Pool
 from trainer.quantized_update import draws
+from trainer.recipe import Recipe
 
 SIDES = st.tuples(st.integers(0, 5), st.integers(1, 9))
 INT8 = arrays(np.int8, SIDES)
@@ -86,3 +89,30 @@ def test_draws_are_those_of_the_trainer():
     for seed, number in ((1, 0), (7, 12), (2**32 - 1, 10**6)):
         exact = int(draws(seed ^ replay.REPLAY_SALT, number, 1)[0])
         assert replay.uniform(seed ^ replay.REPLAY_SALT, number, 1000) == exact * 1000 >> 32
+
+
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 12), st.sampled_from([4, 8]))
+def test_a_board_shows_a_new_example_and_kept_ones(new, old, room, bits):
+    random = np.random.default_rng(new + 10 * old + 1000 * room)
+    images = random.integers(-128, 128, (new + old, 1, 3, 3)).astype(np.int8)
+    labels = np.r_[np.full(new, 9), random.integers(0, 3, old)]
+    recipe = Recipe(batch=4, steps=10, seed=room)
+    pool, order = rehearsal(Pool(images, labels, new), recipe, room, bits, "balanced")
+    for step in range(recipe.steps):
+        first, *kept = order.batch_at(step)
+        assert first == step % new and np.array_equal(pool.images[first], images[first])
+        held = np.array(kept) - new
+        assert (held >= 0).all() and np.array_equal(pool.labels[kept], labels[held])
+        assert np.array_equal(pool.images[kept], as_kept(images[held], bits))
+        assert not set(held[held < new]) - set(range(step + 1))  # what was shown before
+    everything = {int(n) for step in range(recipe.steps) for n in order.batch_at(step)[1:]}
+    assert len(everything) <= room + new + old
+    error = np.abs(as_kept(images, bits).astype(int) - images)
+    assert error.max(initial=0) <= (0 if bits == 8 else 15)
+
+
+@pytest.mark.parametrize(("new", "batch"), [(0, 4), (3, 1)])
+def test_a_step_without_new_or_kept_examples(new, batch):
+    pool = Pool(np.zeros((5, 1, 2, 2), np.int8), np.zeros(5, np.int64), new)
+    with pytest.raises(InputError, match=f"here {new} new ones in batches of {batch}; give --b"):
+        rehearsal(pool, Recipe(batch=batch), 2, 8, "balanced")
