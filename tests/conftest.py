@@ -6,6 +6,7 @@ Environment variables:
   repository root, default ``../shared``; ``none`` says that this machine has none, and leaves the
   tests that need them out without a skip.
 * ``MAX78K_ARM=none``: this machine has no compiler for Arm; leaves the tests that need one out.
+* ``MAX78K_ANALYSIS=none``: the same of clang-tidy and cppcheck.
 * ``MAX78K_REQUIRE_ALL=1``: a skipped test is a failure.
 * ``MAX78K_NIGHTLY=1``: many more examples of every property.
 """
@@ -23,6 +24,7 @@ CASES = ROOT / "tests" / "cases"
 CORPUS_NAME = os.environ.get("MAX78K_CORPUS", "../shared")
 CORPUS = (ROOT / CORPUS_NAME).resolve()
 NO_ARM = os.environ.get("MAX78K_ARM") == "none"
+NO_ANALYSIS = os.environ.get("MAX78K_ANALYSIS") == "none"
 REQUIRE_ALL = os.environ.get("MAX78K_REQUIRE_ALL") == "1"
 NO_CORPUS = (
     f"no golden cases in {CORPUS_NAME!r}; set MAX78K_CORPUS to the folder that has 'corpus' and "
@@ -48,6 +50,7 @@ def corpus() -> Path:
 def pytest_configure(config):
     config.addinivalue_line("markers", "corpus: needs the golden cases (MAX78K_CORPUS)")
     config.addinivalue_line("markers", "arm: needs a compiler for Arm (MAX78K_ARM)")
+    config.addinivalue_line("markers", "analysis: needs clang-tidy, cppcheck (MAX78K_ANALYSIS)")
 
 
 def pytest_report_header():
@@ -58,7 +61,8 @@ def pytest_report_header():
 
 def pytest_collection_modifyitems(config, items):
     """What needs something that this machine is said not to have is counted as deselected."""
-    for missing, marker in ((CORPUS_NAME == "none", "corpus"), (NO_ARM, "arm")):
+    absent = ((CORPUS_NAME == "none", "corpus"), (NO_ARM, "arm"), (NO_ANALYSIS, "analysis"))
+    for missing, marker in absent:
         left_out = [item for item in items if missing and item.get_closest_marker(marker)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

@@ -18,7 +18,7 @@ typedef char cnn_shifts_round_down[(-1 >> 1) == -1 ? 1 : -1];
 
 static inline int32_t cnn_shift_right(int32_t value, unsigned shift)
 {
-    return value >> shift;
+    return value >> shift; /* cppcheck-suppress shiftTooManyBitsSigned */
 }
 
 /* Clip to -128..127. */

@@ -45,11 +45,11 @@ CNN_WITHIN uint32_t with_change(const step *how, uint32_t sum, int32_t value, ui
  * of those that share a group's draw: their sum, each 2^8 times the next one.  draw: that of the
  * weight before.  base, count, place and rounds are constants. */
 #define NEXT(N, VALUE)                                                                 \
-    if (N < count) {                                                                   \
-        if (base + N > 0 && (place + base + N) % CNN_SHARING == 0)                     \
-            *draw = draw_of(how, group + (place + base + N) / CNN_SHARING);            \
-        sum = with_change(how, sum, VALUE, *draw, (place + base + N) % CNN_SHARING,    \
-                          rounds, N == 0);                                             \
+    if ((N) < count) {                                                                 \
+        if (base + (N) > 0 && (place + base + (N)) % CNN_SHARING == 0)                 \
+            *draw = draw_of(how, group + (place + base + (N)) / CNN_SHARING);          \
+        sum = with_change(how, sum, (VALUE), *draw, (place + base + (N)) % CNN_SHARING, \
+                          rounds, (N) == 0);                                           \
     }
 CNN_WITHIN uint32_t sum_of(const step *how, const int32_t *value, unsigned base, unsigned count,
                            uint32_t group, unsigned place, uint32_t *draw, int rounds)

@@ -68,7 +68,7 @@ static void take_rows(const uint8_t *from, int8_t *to, uint32_t step, uint32_t c
 static void read_rows(reader *of, int8_t *to, uint32_t step, uint32_t count, uint32_t width,
                       int turned)
 {
-    while (count > 0) {
+    while (count > 0 && width > 0) {
         uint32_t ready = (uint32_t)(of->end - of->from) / width;
 
         if (ready == 0) {

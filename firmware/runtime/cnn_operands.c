@@ -35,14 +35,15 @@ static int32_t largest_of(const cnn_source *source, const int8_t *window)
 
 static int32_t pooled(const cnn_source *source, const int8_t *window)
 {
+    const int32_t count = source->pool_rows * source->pool_columns;
     int32_t total = 0;
 
-    if (source->share == 0)
+    if (source->share == 0 || count == 0)
         return largest_of(source, window);
     for (unsigned row = 0; row < source->pool_rows; row++)
         for (unsigned column = 0; column < source->pool_columns; column++)
             total += window[step_to(source, row, column)];
-    return cnn_average(total, source->pool_rows * source->pool_columns, CNN_AVERAGE_ROUNDING);
+    return cnn_average(total, count, CNN_AVERAGE_ROUNDING);
 }
 
 static unsigned combines_first(const cnn_source *source)
@@ -70,7 +71,7 @@ static void pool_window(const cnn_source *source, const int8_t *window, unsigned
                         int8_t *data)
 {
     const int32_t count = source->pool_rows * source->pool_columns;
-    const int average = source->share != 0;
+    const int average = source->share != 0 && count > 0;
     int32_t found[CHANNELS];
 
     for (unsigned n = 0; n < channels; n++)

@@ -77,11 +77,14 @@ static int64_t rounded(const cnn_stepping *how, int64_t change, int shift, uint3
 /* What weights lose of themselves, in units of a change. */
 static int64_t decay_of(const cnn_stepping *how, int64_t total)
 {
+#if CNN_TRAIN_DECAY_SHIFT == 0
+    (void)how, (void)total;
+    return 0;
+#else
     const int left = how->shift - how->fraction_bits - CNN_TRAIN_DECAY_SHIFT;
 
-    if (CNN_TRAIN_DECAY_SHIFT == 0)
-        return 0;
     return left >= 0 ? total * ((int64_t)1 << left) : cnn_floor_shift(total, (unsigned)-left);
+#endif
 }
 
 static int32_t fraction_of(uint32_t number)

@@ -401,9 +401,10 @@ int _getpid(void) { return 1; }
 /* The C library asks for memory once, for its three streams; there is no other heap. */
 void *_sbrk(ptrdiff_t bytes)
 {
-    static uint64_t streams[STREAM_BYTES / 8];
+    /* cppcheck-suppress unassignedVariable ; whoever asked for it does */
+    static char streams[STREAM_BYTES] __attribute__((aligned(8)));
     static ptrdiff_t used;
-    char *begin = (char *)streams + used;
+    char *const begin = streams + used;
 
     if (bytes < 0 || used + bytes > STREAM_BYTES)
         return (void *)(intptr_t)-1;

@@ -106,6 +106,7 @@ static uint8_t failed;
 uint32_t cnn_fail(uint8_t *answer, uint8_t code, uint32_t detail)
 {
     const char *text = "";
+    uint32_t bytes = 0;
 
     for (unsigned n = 0; n < sizeof errors / sizeof errors[0]; n++)
         if (errors[n].code == code)
@@ -113,8 +114,9 @@ uint32_t cnn_fail(uint8_t *answer, uint8_t code, uint32_t detail)
     failed = 1;
     answer[CNN_ERROR_ANSWER_CODE_AT] = code;
     cnn_put32(answer + CNN_ERROR_ANSWER_DETAIL_AT, detail);
-    memcpy(answer + CNN_ERROR_ANSWER_TEXT_AT, text, strlen(text));
-    return CNN_ERROR_ANSWER_BYTES + (uint32_t)strlen(text);
+    for (; text[bytes] != '\0'; bytes++)
+        answer[CNN_ERROR_ANSWER_TEXT_AT + bytes] = (uint8_t)text[bytes];
+    return CNN_ERROR_ANSWER_BYTES + bytes;
 }
 
 /* An error that is not the answer of a request that was carried out: it is not kept. */
