@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..program import Program
 from .training_memory import bytes_taken, kernel_copy
 
-PROTOCOL_BYTES = 3_100  # of the program that talks, but for the sample (docs/protocol.md)
+PROTOCOL_BYTES = 2_400  # of the program that talks, but for its sample (docs/protocol.md)
 
 
 def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:

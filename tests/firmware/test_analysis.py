@@ -26,7 +26,9 @@ ONE_SAMPLE = ("--train", "--batch", "1", "--momentum-shift", "0")
 PROJECTS = {  # options of generate
     "inference": ("--softmax", "--timer", "0"),
     "step of any layers": ("--train", "--layers", "conv4,fc"),
-    "step of one sample, protocol, flash": (*ONE_SAMPLE, "--protocol", "--save"),
+    "step of one sample, protocol, flash, kept examples": (
+        *(*ONE_SAMPLE, "--protocol", "--save", "--replay", "8000", "--replay-bits", "4"),
+    ),
 }
 NARROW = "step of 4-bit weights"
 OF_NARROW = (  # what is compiled otherwise than for all layers in batches
