@@ -76,7 +76,9 @@ def data_options(parser: argparse.ArgumentParser, measured: bool = True) -> None
         help="fashion (shipped), idx:DIR, npz:FILE, npy:DIR, wav:DIR, kws20:DIR or digits "
         "(default: %(default)s)",
     )
-    group.add_argument("--new-class", type=int, help="class to learn (default: the last; of the demo: bag)")
+    group.add_argument(
+        "--new-class", type=int, help="class to learn (default: the last one; of the demo: bag)"
+    )
     group.add_argument("--new-images", type=int, default=100, help="default: %(default)s")
     group.add_argument(
         "--replay-images", type=int, default=30, help="of each old class (default: %(default)s)"
