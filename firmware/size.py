@@ -10,7 +10,9 @@ from .board.elf import Image, Section, Symbol
 FLASH, SRAM = "flash", "SRAM"
 SIZES = {FLASH: 512 << 10, SRAM: 128 << 10}  # bytes
 SRAM_FROM, SRAM_END = 0x2000_0000, 0x4000_0000  # addresses; stored code and data are below
+FLASH_FROM = 0x1000_0000
 STACK = "stack_bytes"  # symbol of a linker script: bytes that must be left for the stack
+SAVES = "cnn_store_first"  # symbol of a program that saves: where its two slots begin, to the end
 BIGGEST = 12  # symbols that are shown
 ADVICE = {
     FLASH: "--mexpress, --max-verify-length 1000 and a smaller sample save flash",
@@ -26,7 +28,8 @@ class Use:
     size: int  # bytes that there are
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
-    stack: int = 0  # bytes that must be left
+    kept: int = 0  # bytes that must be left ...
+    kept_for: str = ""  # ... for the stack, for saves
 
     @property
     def used(self) -> int:
@@ -36,7 +39,7 @@ class Use:
     @property
     def left(self) -> int:
         """Bytes that are free; less than 0 when it does not fit."""
-        return self.size - self.used - self.stack
+        return self.size - self.used - self.kept
 
 
 def uses(image: Image) -> tuple[Use, Use]:
@@ -44,9 +47,12 @@ def uses(image: Image) -> tuple[Use, Use]:
     in_sram = tuple(s for s in image.sections if SRAM_FROM <= s.address < SRAM_END)
     stored = tuple(s for s in image.sections if s.stored)
     stack = image.symbols[STACK].address if STACK in image.symbols else 0
+    end = FLASH_FROM + SIZES[FLASH]
+    saves = end - image.symbols[SAVES].address if SAVES in image.symbols else 0
+    slots = f"saves in two slots, from 0x{end - saves:x} and from 0x{end - saves // 2:x} on"
     return (
-        Use(FLASH, SIZES[FLASH], stored, biggest(image, stored)),
-        Use(SRAM, SIZES[SRAM], in_sram, biggest(image, in_sram), stack),
+        Use(FLASH, SIZES[FLASH], stored, biggest(image, stored), saves, slots),
+        Use(SRAM, SIZES[SRAM], in_sram, biggest(image, in_sram), stack, "the stack"),
     )
 
 
@@ -69,8 +75,8 @@ def lines(image: Image) -> list[str]:
         share = use.used / use.size
         head = f"{use.memory}: {use.used:,} of {use.size:,} bytes ({share:.0%}), "
         head += f"{use.left:,} left" if use.left >= 0 else f"{-use.left:,} too many"
-        if use.stack:
-            head += f" beside {use.stack:,} for the stack"
+        if use.kept:
+            head += f" beside {use.kept:,} for {use.kept_for}"
         text += [head, *(f"  {s.size:>9,}  section {s.name}" for s in use.sections)]
         text += [f"  {s.size:>9,}  {s.name}" for s in use.symbols[:BIGGEST]]
     return text
@@ -81,8 +87,9 @@ def complaint(image: Image) -> str | None:
     for use in uses(image):
         if use.left < 0:
             names = ", ".join(f"{s.name} ({s.size:,})" for s in use.symbols[:5])
+            kept = f" with {use.kept:,} for {use.kept_for}" if use.kept else ""
             return (
                 f"does not fit: {use.memory} has {use.size:,} bytes, the program takes "
-                f"{use.size - use.left:,}; biggest: {names}; {ADVICE[use.memory]}"
+                f"{use.size - use.left:,}{kept}; biggest: {names}; {ADVICE[use.memory]}"
             )
     return None

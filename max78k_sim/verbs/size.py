@@ -30,7 +30,7 @@ def use_json(use) -> dict[str, Any]:
         "memory": use.memory,
         "bytes": use.size,
         "used": use.used,
-        "stack": use.stack,
+        "kept": use.kept,
         "left": use.left,
         "sections": {section.name: section.size for section in use.sections},
         "symbols": {symbol.name: symbol.size for symbol in use.symbols},
