@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.protocol.identity import trained_runs
-from firmware.protocol.program import FLASH_BASE, PAGE, board_config, place_store, protocol_files
+from firmware.protocol.program import (
+    FLASH_BASE,
+    NOTHING,
+    PAGE,
+    board_config,
+    place_store,
+    protocol_files,
+)
 from max78k_sim.errors import HardwareLimit
 from tests import fashion
 from tests.conftest import ROOT
@@ -49,14 +56,14 @@ def test_two_slots_at_the_end_of_the_flash():
     store = place_store(fashion.program(), INDICES)
     assert (store.pages, store.content) == (2, 11_834)
     assert store.first == END - 4 * PAGE
-    text = board_config(fashion.program(), TRAINED, 1, True, True)
+    text = board_config(fashion.program(), TRAINED, 1, 1, True, NOTHING)
     assert "#define CNN_STORE_FIRST 0x10078000u\n" in text
 
 
 def test_kernels_that_do_not_fit_twice_are_refused(monkeypatch):
     monkeypatch.setattr("firmware.protocol.program.FLASH_BYTES", 128 << 10)
     with pytest.raises(HardwareLimit) as caught:
-        protocol_files(fashion.program(), TRAINED, seed=1, trains=True, saves=True)
+        protocol_files(fashion.program(), TRAINED, seed=1, batch=1, saves=True)
     assert caught.value.message == (
         "saving conv4, fc: two slots of 16,384 B (11,834 B of kernels and biases in pages of "
         "8,192), 53,568 B of flashed kernels and at least 49,152 B of code are 135,488 B; the "
@@ -125,7 +132,7 @@ def project(tmp_path_factory):
 
 def two_layers(folder):
     """A project that saves TRAINED, whatever it trains."""
-    text = board_config(fashion.program(), TRAINED, 1, True, True)
+    text = board_config(fashion.program(), TRAINED, 1, 1, True, NOTHING)
     (folder / "cnn_board_config.h").write_text(text)
     return folder
 
@@ -226,7 +233,7 @@ def test_another_networks_save_is_not_loaded(board, tmp_path):
 @pytest.fixture(scope="module")
 def elf(tmp_path_factory):
     folder = tmp_path_factory.mktemp("power")
-    text = board_config(fashion.program(), TRAINED, 1, True, True)
+    text = board_config(fashion.program(), TRAINED, 1, 1, True, NOTHING)
     (folder / "cnn_board_config.h").write_text(text)
     names = ("cnn_store.c", "cnn_flash.c", "cnn_crc.c")
     paths = [str(PROTOCOL / name) for name in names]
