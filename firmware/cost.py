@@ -1,8 +1,9 @@
 """What the C training step of a linear layer costs on the Cortex-M4: estimates.
 
 As `max78k cosim` reports them for the last layer of networks/fashion (256 x 10, 8 bits, momentum,
-batches of 1 and 8) in the emulator's cycle model (docs/emulator.md).  Wait states of the
-accelerator's memories are not known and not counted.
+batches of 8: 596,205 cycles) in the emulator's cycle model (docs/emulator.md).  Steps of one sample
+take less (111,138; 21,834 without momentum).  Wait states of the accelerator's memories are not
+known and not counted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Cost:
 
 STEP_COSTS = (
     Cost("cnn_train_begin", 6.0, "the velocities decay, once a step"),
-    Cost("cnn_train_learn", 26.0, "read activations, error, gradient; once an example"),
-    Cost("cnn_train_apply", 39.7, "find, read, step and write back the kernels; once a step"),
+    Cost("cnn_train_learn", 25.0, "read activations, error, gradient; once an example"),
+    Cost("cnn_train_apply", 25.3, "find, read, step and write back the kernels; once a step"),
 )
 
 

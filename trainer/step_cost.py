@@ -24,12 +24,14 @@ class Cost:
     source: str
 
 
-# Cycles of the C training step, as max78k cosim reports them for networks/fashion, one example
+# Cycles of the C training step, fitted to what max78k cosim reports for the three networks of this
+# repository: last layers, several, with and without momentum, batches of 1 and 8.  Within 20 %.
 COSTS = {
-    "linear product": Cost(24.0, "fc: loss, errors and gradients, a product of the layer"),
-    "product": Cost(4.4, "conv4, with fc taken off: pooling, errors and gradients, a product"),
-    "update": Cost(54.2, "conv4 and fc: velocity, read, step and write back, a weight"),
-    "bus word": Cost(14.1, "conv4 and fc: reading, a word; without waits, which are not known"),
+    "linear product": Cost(10.5, "fc: reading, loss, errors and gradients, a product of the layer"),
+    "product": Cost(2.6, "the same of convolutions, with pooling"),
+    "velocity": Cost(18.5, "a gradient into what is kept of its weight"),
+    "update": Cost(19.0, "read, step and write back, a weight"),
+    "linear step": Cost(9.8, "the whole step of a linear layer for one sample, a weight"),
 }
 PROCESSOR_WATTS = 42.9e-3  # a published measurement of this chip at 100 MHz
 ACCELERATOR_WATTS = 93e-6 / 1.41e-3  # published: about 93 uJ an MNIST inference of 1.41 ms, +-30 %
@@ -41,7 +43,8 @@ class StepCost:
 
     ``products``: by the processor, of an example, by name of their cost; ``weights``: that are
     trained; ``bus_words``: read of data and kernels, an example; ``accelerator``: cycles of an
-    example.
+    example; ``keeps``: something of each weight from example to example; ``linear``: it is the
+    step of a linear layer for one sample.
     """
 
     batch: int
@@ -49,12 +52,16 @@ class StepCost:
     weights: int
     bus_words: int
     accelerator: int
+    keeps: bool = True
+    linear: bool = False
 
     @property
     def processor_cycles(self) -> int:
         """Estimate, of a whole step."""
+        if self.linear:
+            return round(self.weights * COSTS["linear step"].cycles)
         example = sum(count * COSTS[name].cycles for name, count in self.products.items())
-        example += self.bus_words * COSTS["bus word"].cycles
+        example += self.keeps * self.weights * COSTS["velocity"].cycles
         return round(self.batch * example + self.weights * COSTS["update"].cycles)
 
     @property

@@ -42,7 +42,7 @@ from .common import (
     write_whole,
 )
 from .kept_examples import shown
-from .training_memory import memory_plan
+from .training_memory import is_linear_step, memory_plan
 
 SHOWN = 100  # of the last examples shown: how many were right
 
@@ -159,6 +159,8 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
         sum(parameter.velocity.size for parameter in trainer.parameters.values()),
         task.memory.bus_words,
         task.memory.accelerator_cycles or latency(task.network).on_silicon,
+        keeps=recipe.batch > 1 or recipe.momentum_shift > 0 or recipe.optimizer == "adam",
+        linear=is_linear_step(task.program, recipe),
     )
     return {
         "seed": recipe.seed,

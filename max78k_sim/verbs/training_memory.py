@@ -59,6 +59,14 @@ def kernel_copy(
     return sum(step_sram(program.plan, step).values()) + STACK_BYTES <= kilobytes << 10
 
 
+def is_linear_step(program: Program, recipe: Recipe) -> bool:
+    """Whether the C step is that of a linear layer for one sample."""
+    try:
+        return some_step(program, recipe, True).copy is not None
+    except NotEmulated:
+        return False
+
+
 def some_step(program: Program, recipe: Recipe, copy: bool) -> TrainingStep:
     """The C training step, but for the units of hidden gradients."""
     exponents = some_exponents(program.plan.network, recipe)
