@@ -69,7 +69,7 @@ def test_the_board_learns_each_example_once(elf, seed):
 def test_hidden_layers_learn_and_are_kept(tmp_path):
     recipe = Recipe(steps=1, batch=2, rate_shift=6, seed=5, layers=("conv4", "fc"))
     board = EmulatedBoard(build_program(tmp_path, recipe))
-    options = Namespace(new_class=None, data="fashion", new_images=100, replay_images=30)
+    options = Namespace(new_class=None, data="fashion", new_images=100, replay_images=30, replay=0)
     exponents = exponents_from(options, fashion.program(), recipe)
     trainer = trainer_of(fashion.program(), recipe, exponents)
     client, _ = talk(board, 1, 0.5)
