@@ -326,8 +326,8 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The command line; where ``arguments`` are given, with the options of the verbs in them."""
     parser = argparse.ArgumentParser(
         prog="max78k",
         description="MAX78000 CNN accelerator: simulate to the bit, train at the addresses, "
@@ -336,16 +336,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"max78k {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, meaning, add_options in VERBS:
-        add_options(
-            verbs.add_parser(name, help=meaning, description=meaning[0].upper() + meaning[1:])
-        )
+        verb = verbs.add_parser(name, help=meaning, description=meaning[0].upper() + meaning[1:])
+        if arguments is None or name in arguments:
+            add_options(verb)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when it succeeded, 2 when something asked for is wrong."""
     try:
-        options = build_parser().parse_args(arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        options = build_parser(given).parse_args(given)
         return import_module(f"max78k_sim.verbs.{options.verb}").main(options) or 0
     except Max78kError as error:
         print(f"max78k: error: {error}", file=sys.stderr)

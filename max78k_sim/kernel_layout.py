@@ -12,6 +12,7 @@ import numpy as np
 
 from .network import Layer, Network, set_bits
 from .packing import KERNEL_BYTES
+from .placement import distinct
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def occupied_words(layer: Layer, shape: KernelShape) -> np.ndarray:
     out_passes, each = layer.out_passes
     channels = np.arange(layer.out_channels if layer.flatten else out_passes * each)
     read = kernel_stream(layer, shape, channels) // KERNEL_BYTES
-    return np.union1d(read, list(loader_words(layer, shape)))
+    return distinct(np.append(read, list(loader_words(layer, shape))).astype(np.int64))
 
 
 def loader_words(layer: Layer, shape: KernelShape) -> set[int]:

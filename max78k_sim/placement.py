@@ -21,6 +21,12 @@ import numpy as np
 from . import packing
 
 
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Each value once, ascending.  ``numpy.unique`` imports ``numpy.ma`` first: 30 ms."""
+    ordered = np.sort(values, axis=None)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: ordered.size]]
+
+
 @dataclass(frozen=True, eq=False)
 class Axis:
     """The part that one index of the tensor contributes; int64 arrays [size of the axis]."""
@@ -84,7 +90,7 @@ class Placement:
     @cached_property
     def words(self) -> np.ndarray:
         """uint32 [n]: addresses of the 32-bit words that hold the tensor, ascending."""
-        return np.unique(self.address & ~np.uint32(3))
+        return distinct(self.address & ~np.uint32(3))
 
     @cached_property
     def runs(self) -> tuple[tuple[int, int], ...]:

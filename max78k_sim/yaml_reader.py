@@ -6,6 +6,7 @@ Errors carry file, line and column.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,7 @@ def parse_description(config_file: str | Path) -> Description:
 def parse(raw: bytes, file: str) -> yaml.Node | None:
     """YAML nodes with their marks; nothing is constructed, and aliases are refused."""
     try:
-        text = raw.decode("utf-8")
-        check_events(text, file)
-        return yaml.compose(text, yaml.SafeLoader)
+        return yaml.compose(raw.decode("utf-8"), partial(CarefulLoader, file=file))
     except yaml.MarkedYAMLError as error:
         place = mark_place(error.problem_mark or error.context_mark)
         problem = error.problem or error.context
@@ -136,19 +135,28 @@ def parse(raw: bytes, file: str) -> yaml.Node | None:
         raise InputError(message, file=file, rule="yaml-syntax") from None
 
 
-def check_events(text: str, file: str) -> None:
+class CarefulLoader(yaml.SafeLoader):
     """No aliases (they can blow a small file up) and no deep nesting."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
+
+    def __init__(self, text: str, file: str):
+        super().__init__(text)
+        self.file, self.depth = file, 0
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """A node with all that it holds, unless that is refused."""
+        event = self.peek_event()
+        nested = isinstance(event, yaml.CollectionStartEvent)
+        self.depth += nested
         place = mark_place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             message = "YAML aliases are not supported; write it out"
-            raise InputError(message, file=file, rule="yaml-aliases", **place)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH_LIMIT:
+            raise InputError(message, file=self.file, rule="yaml-aliases", **place)
+        if self.depth > DEPTH_LIMIT:
             message = f"more than {DEPTH_LIMIT} nested levels"
-            raise InputError(message, file=file, rule="yaml-nesting", **place)
+            raise InputError(message, file=self.file, rule="yaml-nesting", **place)
+        node = super().compose_node(parent, index)
+        self.depth -= nested
+        return node
 
 
 def mark_place(mark: Any) -> dict[str, int]:
