@@ -263,6 +263,13 @@ def keywords_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", required=True, help="a new folder")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument(
+        "--words",
+        type=int,
+        choices=(20, 35),
+        default=20,
+        help="KWS20's, or all of Speech Commands, of which KWS20 calls 15 unknown (default: 20)",
+    )
+    parser.add_argument(
         "--counts",
         metavar="TRAIN,VALIDATION,TEST,FOREIGN",
         type=numbers,

@@ -19,7 +19,7 @@ def main(options: Namespace) -> None:
         raise InputError(f"--jobs {options.jobs}: at least 1")
     counts = dict(zip(SPLITS, options.counts, strict=True))
     out = Path(options.out)
-    made = make_keywords(out, options.seed, counts, jobs=options.jobs)
+    made = make_keywords(out, options.seed, counts, jobs=options.jobs, words=options.words)
     print(", ".join(f"{count:,} {split}" for split, count in made.items()), "files, synthetic")
     for folder in FOLDERS.values():
         if (out / folder).is_dir():

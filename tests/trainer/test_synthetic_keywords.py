@@ -14,7 +14,7 @@ from max78k_sim.errors import InputError
 from trainer.data import noises, synthetic_keywords
 from trainer.data.audio import RATE, read_wav
 from trainer.data.datasets import load_dataset
-from trainer.data.synthetic_keywords import COUNTS, SPLITS, VARIANTS, make_keywords, plan
+from trainer.data.synthetic_keywords import COUNTS, SPLITS, VARIANTS, WORDS, make_keywords, plan
 from trainer.data.wav_folders import KWS20_WORDS
 
 SMALL = {"train": 3, "validation": 2, "test": 2, "foreign": 1}
@@ -22,7 +22,7 @@ SMALL = {"train": 3, "validation": 2, "test": 2, "foreign": 1}
 
 def tone(clip):
     """A word of its own length and pitch, without the programs."""
-    time = np.arange(4_000 + 100 * KWS20_WORDS.index(clip.word))
+    time = np.arange(4_000 + 100 * WORDS.index(clip.word))
     return (9_000 * np.sin(time * clip.speed / 900)).astype(np.int16)
 
 
@@ -69,6 +69,21 @@ def test_a_set_is_the_same_every_time_and_reads_back(tmp_path, jobs):
         assert dataset.class_names == KWS20_WORDS and dataset.name == "keywords-synthetic"
         assert np.bincount(dataset.labels).tolist() == [SMALL[split]] * 20
     assert len(load_dataset(folders[1], "test")) == 20
+
+
+def test_other_words_change_nothing_of_the_first_twenty(tmp_path):
+    for name, words in (("few", 20), ("all", 35)):
+        make_keywords(tmp_path / name, 5, {"train": 2, "test": 1}, tone, words=words)
+    few = sorted((tmp_path / "few").rglob("*.wav"))
+    assert len(few) == 20 * 3
+    for file in few:
+        twin = tmp_path / "all" / file.relative_to(tmp_path / "few")
+        assert file.read_bytes() == twin.read_bytes()
+    folder = tmp_path / "all" / "keywords-synthetic"
+    assert load_dataset(f"wav:{folder}", "train").class_names == WORDS
+    whole = load_dataset(f"kws20:{folder}", "test")
+    assert np.bincount(whole.labels).tolist() == [1] * 20 + [15] and "unknown" in whole.class_names
+    assert "105 clips of 35 words" in (folder / "README.md").read_text()
 
 
 def test_what_is_written_says_that_it_is_synthetic(tmp_path):

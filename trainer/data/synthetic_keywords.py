@@ -1,4 +1,4 @@
-"""KWS20's words spoken by programs (espeak-ng, flite): a reproducible set of wav files, synthetic.
+"""Speech Commands' words by programs that speak (espeak-ng, flite): a reproducible, synthetic set.
 
 A set is planned from its seed alone (``plan``), then spoken, and noise, shift and loudness are
 added in integers.  Voices of the training, validation and test parts are different; flite's, of
@@ -65,7 +65,12 @@ RANGES = {  # of a clip, both ends in it
 }
 FLITE_LENGTH = (80, 125)  # percent
 NOISES = ("none", "white", "pink", "babble", "babble")  # one of them a clip, alike often
-POOL = 2  # clips of each word and part that babble is made of
+POOL = 2  # clips of each word of KWS20, and part, that babble is made of
+OTHER_WORDS = (  # of Speech Commands: KWS20 calls them unknown
+    "backward", "bed", "bird", "cat", "dog", "follow", "forward", "happy", "house", "learn",
+    "marvin", "sheila", "tree", "visual", "wow",
+)  # fmt: skip
+WORDS = (*KWS20_WORDS, *OTHER_WORDS)
 CLIP_BITS, WORD_BITS = 16, 8  # where a clip's number in its word, and the word's, stand
 
 
@@ -99,22 +104,27 @@ class Clip:
         return f"{self.word}/{speaker.hexdigest()[:8]}{SPEAKER_END}{self.index}.wav"
 
 
-def plan(seed: int, counts: dict[str, int] = COUNTS) -> tuple[Clip, ...]:
-    """Every clip of a set: a function of seed and counts, and of no program that speaks."""
+def plan(
+    seed: int, counts: dict[str, int] = COUNTS, words: int = len(KWS20_WORDS)
+) -> tuple[Clip, ...]:
+    """Every clip of a set of the first ``words`` of WORDS.
+
+    A function of these and of no program that speaks; a clip depends on its seed alone.
+    """
     most = 1 << CLIP_BITS
     if not all(0 <= count <= most for count in counts.values()):
         raise InputError(f"counts {counts}: 0 to {most} files of each word are possible")
     return tuple(
         planned(seed, split, word, index)
         for split in SPLITS
-        for word in KWS20_WORDS
+        for word in WORDS[:words]
         for index in range(counts.get(split, 0))
     )
 
 
 def planned(seed: int, split: str, word: str, index: int) -> Clip:
     """One of them; voices take turns, so that each speaks about as often as the others."""
-    place = SPLITS.index(split) << WORD_BITS | KWS20_WORDS.index(word)
+    place = SPLITS.index(split) << WORD_BITS | WORDS.index(word)
     number = place << CLIP_BITS | index
     accent, speed, pitch, noise, snr, shift, peak = (
         int(draw) for draw in draws(seed, number, len(RANGES) + 2)
@@ -129,7 +139,7 @@ def planned(seed: int, split: str, word: str, index: int) -> Clip:
             between(FLITE_PITCH[voice], pitch),
         )
     else:
-        voice = VARIANTS[split][(index + 7 * KWS20_WORDS.index(word)) % len(VARIANTS[split])]
+        voice = VARIANTS[split][(index + 7 * WORDS.index(word)) % len(VARIANTS[split])]
         spoken = ("espeak-ng", voice, picked(ACCENTS, accent), between(RANGES["speed"], speed),
                   between(RANGES["pitch"], pitch))  # fmt: skip
     return Clip(split, word, index, number, *spoken, picked(NOISES, noise),
@@ -229,7 +239,7 @@ def sounds(
     """Every clip with its samples, int16 [RATE], in the plan's order."""
     pools: dict[str, dict[str, list[np.ndarray]]] = {}
     for clip in clips:
-        if clip.index < POOL:
+        if clip.index < POOL and clip.word in KWS20_WORDS:  # with others or without: alike
             pools.setdefault(clip.split, {}).setdefault(clip.word, []).append(speaker(clip))
 
     def one(clip: Clip) -> np.ndarray:
@@ -247,6 +257,7 @@ def make_keywords(
     counts: dict[str, int] = COUNTS,
     speaker: Callable[[Clip], np.ndarray] = speak,
     jobs: int = 1,
+    words: int = len(KWS20_WORDS),
 ) -> dict[str, int]:
     """Write a set to a folder that is not there yet: files of each part.
 
@@ -255,7 +266,7 @@ def make_keywords(
     """
     if out.exists():
         raise InputError("is there already; give a new folder", file=out)
-    clips = plan(seed, counts)
+    clips = plan(seed, counts, words)
     used = versions({clip.engine for clip in clips}) if speaker is speak else {}
     working = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(working, ignore_errors=True)
@@ -293,14 +304,16 @@ def write_folder(
     (folder / "manifest.json").write_text(
         f'{head[:-1]}, "clips": [\n{rows}\n]}}\n', encoding="utf-8"
     )
-    (folder / "README.md").write_text(README.format(seed=seed, count=len(clips)), encoding="utf-8")
+    words = len({clip.word for clip in clips})
+    text = README.format(seed=seed, count=len(clips), words=words)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 README = """# Synthetic keywords
 
-Synthetic: {count} clips of the 20 words of KWS20, spoken by programs, not by people, with noise
-added. Made by `max78k keywords --seed {seed}`; manifest.json has the programs' versions and how
-each clip was made. One second each, 16 kHz, 16 bits, mono; testing_list.txt and
-validation_list.txt as in Speech Commands, and no voice is in two parts. What a network reaches on
-these says nothing of what it reaches on people.
+Synthetic: {count} clips of {words} words (the first 20 are KWS20's), spoken by programs, not by
+people, with noise added. Made by `max78k keywords --words {words} --seed {seed}`; manifest.json has
+the programs' versions and how each clip was made. One second each, 16 kHz, 16 bits, mono;
+testing_list.txt and validation_list.txt as in Speech Commands, and no voice is in two parts. What a
+network reaches on these says nothing of what it reaches on people.
 """
