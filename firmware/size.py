@@ -6,17 +6,15 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from .board.elf import Image, Section, Symbol
+from .memories import FLASH, SRAM
 
-FLASH, SRAM = "flash", "SRAM"
-SIZES = {FLASH: 512 << 10, SRAM: 128 << 10}  # bytes
-SRAM_FROM, SRAM_END = 0x2000_0000, 0x4000_0000  # addresses; stored code and data are below
-FLASH_FROM = 0x1000_0000
+SRAM_REGION_END = 0x4000_0000  # of the architecture; what does not fit SRAM lies below it too
 STACK = "stack_bytes"  # symbol of a linker script: bytes that must be left for the stack
 SAVES = "cnn_store_first"  # symbol of a program that saves: where its two slots begin, to the end
 BIGGEST = 12  # symbols that are shown
 ADVICE = {
-    FLASH: "--mexpress, --max-verify-length 1000 and a smaller sample save flash",
-    SRAM: "smaller static arrays save SRAM",
+    FLASH.name: "--mexpress, --max-verify-length 1000 and a smaller sample save flash",
+    SRAM.name: "smaller static arrays save SRAM",
 }
 
 
@@ -44,15 +42,16 @@ class Use:
 
 def uses(image: Image) -> tuple[Use, Use]:
     """Flash and SRAM; what is copied from one to the other at the start counts in both."""
-    in_sram = tuple(s for s in image.sections if SRAM_FROM <= s.address < SRAM_END)
+    in_sram = tuple(s for s in image.sections if SRAM.base <= s.address < SRAM_REGION_END)
     stored = tuple(s for s in image.sections if s.stored)
     stack = image.symbols[STACK].address if STACK in image.symbols else 0
-    end = FLASH_FROM + SIZES[FLASH]
-    saves = end - image.symbols[SAVES].address if SAVES in image.symbols else 0
-    slots = f"saves in two slots, from 0x{end - saves:x} and from 0x{end - saves // 2:x} on"
+    saves = FLASH.end - image.symbols[SAVES].address if SAVES in image.symbols else 0
+    slots = (
+        f"saves in two slots, from 0x{FLASH.end - saves:x} and from 0x{FLASH.end - saves // 2:x} on"
+    )
     return (
-        Use(FLASH, SIZES[FLASH], stored, biggest(image, stored), saves, slots),
-        Use(SRAM, SIZES[SRAM], in_sram, biggest(image, in_sram), stack, "the stack"),
+        Use(FLASH.name, FLASH.size, stored, biggest(image, stored), saves, slots),
+        Use(SRAM.name, SRAM.size, in_sram, biggest(image, in_sram), stack, "the stack"),
     )
 
 

@@ -6,7 +6,6 @@ Errors carry file, line and column.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,7 @@ def parse_description(config_file: str | Path) -> Description:
 def parse(raw: bytes, file: str) -> yaml.Node | None:
     """YAML nodes with their marks; nothing is constructed, and aliases are refused."""
     try:
-        return yaml.compose(raw.decode("utf-8"), partial(CarefulLoader, file=file))
+        return CarefulLoader(raw.decode("utf-8"), file).get_single_node()
     except yaml.MarkedYAMLError as error:
         place = mark_place(error.problem_mark or error.context_mark)
         problem = error.problem or error.context

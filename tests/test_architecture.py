@@ -45,7 +45,7 @@ TRAINER = (
     ("studies",),
 )
 FIRMWARE = (
-    ("cost", "text", "verdict"),
+    ("cost", "memories", "text", "verdict"),
     ("board", "layout", "protocol", "register_header", "training"),
     ("cosim", "generate", "size"),
     ("exec", "project"),

@@ -19,10 +19,11 @@ import numpy as np
 from max78k_sim.bus.faults import IllegalAccess
 from max78k_sim.errors import InputError, Max78kError
 
+from ..memories import FLASH, MEMORIES, SRAM
 from . import hooks
 from .accelerator import Accelerator
 from .clock import NEVER, Clock
-from .cpu import BREAKPOINT, EXCEPTION_EXIT, MEMORIES, SUPERVISOR, Cpu, Stop
+from .cpu import BREAKPOINT, EXCEPTION_EXIT, SUPERVISOR, Cpu, Stop
 from .devices import Devices
 from .elf import Image, read_elf
 from .interrupts import SUPERVISOR_CALL, Interrupts
@@ -31,7 +32,6 @@ from .peripherals.registers import Services
 from .result import FirmwareError, Result
 from .system import SystemRegisters
 
-FLASH = 0x1000_0000
 UNLIMITED = 1 << 62
 LONGEST = 30_000_000  # cycles before Python may look, for example at Ctrl-C
 
@@ -69,15 +69,16 @@ class Board:
         """Store the program's segments, and start as reset does."""
         for segment in self.image.segments:
             last = segment.address + len(segment.data)
-            if not any(b <= segment.address and last <= b + size for _, b, size in MEMORIES):
+            if not any(m.base <= segment.address and last <= m.end for m in MEMORIES):
                 raise InputError(
                     f"a segment from 0x{segment.address:08x} to 0x{last:08x} fits no memory: flash "
-                    "is 0x10000000 to 0x10080000, SRAM 0x20000000 to 0x20020000",
+                    f"is 0x{FLASH.base:x} to 0x{FLASH.end:x}, SRAM 0x{SRAM.base:x} to "
+                    f"0x{SRAM.end:x}",
                     file=self.image.file,
                 )
             self.cpu.write(segment.address, segment.data)
-        vectors = FLASH
-        if not any(s.address == FLASH for s in self.image.segments):
+        vectors = FLASH.base
+        if not any(s.address == FLASH.base for s in self.image.segments):
             vectors = min(s.address for s in self.image.segments)
         stack, reset = struct.unpack("<II", self.cpu.read(vectors, 8))
         if not reset & 1:

@@ -10,18 +10,11 @@ import numpy as np
 import unicorn
 from unicorn import arm_const
 
+from ..memories import MEMORIES, SRAM
 from . import hooks
 from .cycles import FIFTHS, AlignedAccess, CostModel
 
-# name, base, bytes: what the processor sees as plain memory (user guide, chapter 3).
-MEMORIES = (
-    ("ROM", 0x0000_0000, 64 << 10),
-    ("flash", 0x1000_0000, 512 << 10),
-    ("information block", 0x1080_0000, 16 << 10),
-    ("SRAM", 0x2000_0000, 128 << 10),
-)
-WRITABLE = ("SRAM",)
-SRAM = (0x2000_0000, 0x2002_0000)
+WRITABLE = (SRAM.name,)
 PAGE = 1 << 10  # bytes: of unicorn's Cortex-M
 ERASED = b"\xff"
 NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr", "msp", "psp", "control")
@@ -67,7 +60,7 @@ class Cpu:
         self.phase_of: Callable[[int, int], int] = lambda address, size: 0  # of a block that is new
         for name, base, size in MEMORIES:
             self.engine.mem_map(base, size, protection(name))
-            if name != "SRAM":
+            if name not in WRITABLE:
                 self.engine.mem_write(base, ERASED * size)
         self._code_pages: set[int] = set()
         # address where a run stopped -> instructions from there on that an IT instruction covers
@@ -294,7 +287,7 @@ class Cpu:
             self.attend()  # unicorn would go on with the IT instruction in the next block
         if access == unicorn.UC_MEM_FETCH:
             self._code_pages.add(page)
-        data = SRAM[0] <= page < SRAM[1] and page not in self._code_pages
+        data = SRAM.base <= page < SRAM.end and page not in self._code_pages
         entry.paddr = page
         entry.perms = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE if data else unicorn.UC_PROT_ALL
         return True

@@ -17,6 +17,7 @@ try:
 except ImportError:
     raise InputError("emulating needs unicorn: pip install 'max78k[emulate]'") from None
 
+from ..memories import FLASH, SRAM
 from .cycles import TAKEN_BRANCH
 
 # Places in the Ledger.
@@ -150,7 +151,7 @@ def install(engine, kind: int, hook, data: np.ndarray, begin: int = 1, end: int 
 def address_of(slot: int) -> int:
     """Address of a slot: the inverse of ``slot_of``."""
     if slot < FLASH_SLOTS:
-        return 0x1000_0000 + 2 * slot
+        return FLASH.base + 2 * slot
     if slot < FLASH_SLOTS + SRAM_SLOTS:
-        return 0x2000_0000 + 2 * (slot - FLASH_SLOTS)
+        return SRAM.base + 2 * (slot - FLASH_SLOTS)
     return 2 * (slot - FLASH_SLOTS - SRAM_SLOTS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from max78k_sim.errors import InputError
 
-from .cpu import MEMORIES
+from ..memories import MEMORIES
 
 if TYPE_CHECKING:
     from .board import Board
@@ -88,4 +88,4 @@ class BoardMemory:
 
 def plain(address: int, size: int) -> bool:
     """Whether a range lies in one of the processor's memories."""
-    return any(base <= address and address + size <= base + length for _, base, length in MEMORIES)
+    return any(each.base <= address and address + size <= each.end for each in MEMORIES)

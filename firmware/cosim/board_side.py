@@ -21,11 +21,11 @@ from max78k_sim.fifo import fifo_words
 from max78k_sim.machine import FAST_FIFO
 
 from ..board.board import Board
-from ..board.cpu import SRAM
 from ..board.cycles import FIFTHS
 from ..board.hooks import PHASE
 from ..board.result import FirmwareError
 from ..board.trace import watch
+from ..memories import SRAM
 from ..text import DIRECTORY
 from .phases import PHASES, READ, TRAINING, WRITE, Spent, Sram, phase_of_blocks
 
@@ -192,11 +192,11 @@ def read_variables(elf: Path) -> Variables:
     """From the sections of an ELF file (that ``read_elf`` took)."""
     from elftools.elf.elffile import ELFFile
 
-    sizes, end = {False: 0, True: 0}, SRAM[0]
+    sizes, end = {False: 0, True: 0}, SRAM.base
     with elf.open("rb") as stream:
         for section in ELFFile(stream).iter_sections():
             address, size = section["sh_addr"], section["sh_size"]
-            if SRAM[0] <= address < SRAM[1] and size:
+            if SRAM.base <= address < SRAM.end and size:
                 sizes[section["sh_type"] == "SHT_NOBITS"] += size
                 end = max(end, address + size)
     return Variables(sizes[False], sizes[True], end)

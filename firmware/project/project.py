@@ -16,7 +16,8 @@ from max78k_sim.errors import InputError
 from max78k_sim.machine import check_sample
 from max78k_sim.program import Program
 
-from ..size import ADVICE, FLASH, SIZES
+from ..memories import FLASH
+from ..size import ADVICE
 from ..text import comment, fill, identifier, number, number_lines
 from . import tables
 from .main import main_source, sample_source
@@ -96,12 +97,12 @@ class Project:
     @property
     def warnings(self) -> list[str]:
         """What keeps the project from fitting the chip, as far as its tables tell."""
-        most = SIZES[FLASH]
+        most = FLASH.size
         if self.flash <= most:
             return []
         return [
             f"weights, sample and known answer take {self.flash:,} bytes of flash, of which the "
-            f"chip has {most:,}: this project runs on a computer only; {ADVICE[FLASH]}"
+            f"chip has {most:,}: this project runs on a computer only; {ADVICE[FLASH.name]}"
         ]
 
 

@@ -9,6 +9,7 @@ from max78k_sim.device import WORD
 from max78k_sim.errors import HardwareLimit, InputError, NotEmulated
 from max78k_sim.program import Program
 
+from ..memories import FLASH, FLASH_LINE, FLASH_PAGE
 from ..text import fill, prefixes
 from .header import protocol_header
 from .identity import KERNEL_BYTES, network_digest, sample_runs, trained_runs
@@ -20,7 +21,6 @@ RUNTIME = (
     *("cnn_serial.h", "cnn_serial.c", "main.c"),
 )
 PROTOCOL = {name: f"runtime/protocol/{name}" for name in RUNTIME}  # what is copied, from where
-FLASH_BASE, FLASH_BYTES, PAGE, LINE = 0x1000_0000, 512 << 10, 8 << 10, 16
 CODE_BYTES = 48 << 10  # that a program without its kernels takes at least: code, tables
 SLOTS = 2
 LOGIT_BITS, NARROW_BITS = 14, 7  # fraction bits of a 32-bit output, less its shift; of 8 bits
@@ -75,18 +75,18 @@ NOTHING = Replay(0, 8, True, 0, 0)
 def place_store(program: Program, trained: Sequence[int]) -> Store:
     """The store at the end of the flash; HardwareLimit where program and slots do not fit."""
     content = sum(run.bytes for run in trained_runs(program.plan, trained))
-    pages = -(-(LINE + content) // PAGE)
+    pages = -(-(FLASH_LINE + content) // FLASH_PAGE)
     weights = sum(len(w.words) for w in program.writes if w.stage == "weights") // 4 * KERNEL_BYTES
-    wanted = SLOTS * pages * PAGE + weights + CODE_BYTES
-    if wanted > FLASH_BYTES:
+    wanted = SLOTS * pages * FLASH_PAGE + weights + CODE_BYTES
+    if wanted > FLASH.size:
         names = ", ".join(program.plan.network.layers[n].name for n in trained)
         raise HardwareLimit(
-            f"saving {names}: two slots of {pages * PAGE:,} B ({content:,} B of kernels and biases "
-            f"in pages of {PAGE:,}), {weights:,} B of flashed kernels and at least {CODE_BYTES:,} "
-            f"B of code are {wanted:,} B; the flash has {FLASH_BYTES:,}. Train fewer layers, or "
-            "generate without --save"
+            f"saving {names}: two slots of {pages * FLASH_PAGE:,} B ({content:,} B of kernels and "
+            f"biases in pages of {FLASH_PAGE:,}), {weights:,} B of flashed kernels and at least "
+            f"{CODE_BYTES:,} B of code are {wanted:,} B; the flash has {FLASH.size:,}. Train fewer "
+            "layers, or generate without --save"
         )
-    return Store(FLASH_BASE + FLASH_BYTES - SLOTS * pages * PAGE, pages, content)
+    return Store(FLASH.end - SLOTS * pages * FLASH_PAGE, pages, content)
 
 
 def protocol_files(
@@ -126,7 +126,7 @@ def board_config(
             f"{last.name} gives {rows}x{columns} positions: a board that answers with one class"
         )
     indices = sorted(plan.network.layer(name).index for name in trained)
-    store = place_store(program, indices) if saves else Store(FLASH_BASE + FLASH_BYTES, 0, 0)
+    store = place_store(program, indices) if saves else Store(FLASH.end, 0, 0)
     runs = trained_runs(plan, indices) if saves else ()
     samples = sample_runs(plan)
     wide = last.output_bits == WIDE

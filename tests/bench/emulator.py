@@ -32,7 +32,8 @@ def figures() -> list[Figure]:
 
 def bare_unicorn(board, end: int) -> None:
     """The board's program in unicorn as it comes, up to an address."""
-    from firmware.board.cpu import MEMORIES, REGISTERS, new_engine
+    from firmware.board.cpu import REGISTERS, new_engine
+    from firmware.memories import MEMORIES
 
     engine = new_engine()
     for _, base, size in MEMORIES:

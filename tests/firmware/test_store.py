@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.memories import FLASH, FLASH_PAGE
 from firmware.protocol.identity import trained_runs
 from firmware.protocol.program import (
-    FLASH_BASE,
     NOTHING,
-    PAGE,
     board_config,
     place_store,
     protocol_files,
@@ -30,7 +29,7 @@ from tests.strategies import examples
 PROTOCOL = ROOT / "firmware" / "runtime" / "protocol"
 TRAINED = ("conv4", "fc")  # 11,834 bytes: two pages
 INDICES = (3, 4)
-END = FLASH_BASE + (512 << 10)
+PAGE, END = FLASH_PAGE, FLASH.end
 CUTS = 200  # of a save on the emulated board, at instructions
 BROKEN = 100  # ... in the middle of an operation of the flash
 
@@ -61,7 +60,7 @@ def test_two_slots_at_the_end_of_the_flash():
 
 
 def test_kernels_that_do_not_fit_twice_are_refused(monkeypatch):
-    monkeypatch.setattr("firmware.protocol.program.FLASH_BYTES", 128 << 10)
+    monkeypatch.setattr("firmware.protocol.program.FLASH", FLASH._replace(size=128 << 10))
     with pytest.raises(HardwareLimit) as caught:
         protocol_files(fashion.program(), TRAINED, seed=1, batch=1, saves=True)
     assert caught.value.message == (
@@ -209,7 +208,7 @@ def test_a_flipped_bit_is_never_loaded(project, data):
     board.learn(2)
     board.save()
     place = data.draw(st.integers(0, 16 + 11_834 - 1)) + 2 * PAGE  # slot 1, the newest
-    board.flash[END - 4 * PAGE - FLASH_BASE + place] ^= 1 << data.draw(st.integers(0, 7))
+    board.flash[END - 4 * PAGE - FLASH.base + place] ^= 1 << data.draw(st.integers(0, 7))
     number, found = board.boot()
     assert number == 1 and same(found, first)
 

@@ -6,6 +6,7 @@
 
 from collections.abc import Callable
 
+from ...memories import FLASH, FLASH_PAGE
 from ..result import FirmwareError
 from .registers import Registers
 
@@ -14,8 +15,6 @@ WRITE, ERASE_ALL, ERASE_PAGE, WIDTH_32, PENDING = 1, 1 << 1, 1 << 2, 1 << 4, 1 <
 ERASE_CODE, ALL_CODE, PAGE_CODE = 0xFF00, 0xAA00, 0x5500
 UNLOCK, UNLOCKED = 0xF << 28, 2 << 28
 DONE, FAILED = 1, 2
-PAGE = 8 << 10
-FLASH, FLASH_SIZE = 0x10000000, 512 << 10
 
 
 class Model(Registers):
@@ -33,15 +32,15 @@ class Model(Registers):
         super().write(offset, value)
         if offset != CONTROL or not value & (WRITE | ERASE_ALL | ERASE_PAGE):
             return
-        address = FLASH + self.words.get(ADDRESS, 0) % FLASH_SIZE
+        address = FLASH.base + self.words.get(ADDRESS, 0) % FLASH.size
         failed = value & UNLOCK != UNLOCKED
         if not failed and value & WRITE:
             words = 1 if value & WIDTH_32 else 4
             self._program(address & ~(4 * words - 1), words)
         elif not failed and value & ERASE_PAGE and value & ERASE_CODE == PAGE_CODE:
-            self._store(address & ~(PAGE - 1), b"\xff" * PAGE)
+            self._store(address & ~(FLASH_PAGE - 1), b"\xff" * FLASH_PAGE)
         elif not failed and value & ERASE_ALL and value & ERASE_CODE == ALL_CODE:
-            self._store(FLASH, b"\xff" * FLASH_SIZE)
+            self._store(FLASH.base, b"\xff" * FLASH.size)
         else:
             failed = True
         self.words[CONTROL] = value & ~(WRITE | ERASE_ALL | ERASE_PAGE)
