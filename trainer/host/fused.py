@@ -85,7 +85,7 @@ class Finish(torch.autograd.Function):
         gain = bias = None
         if context.mean is not None:
             sums, weighted = np.zeros((2, values.shape[1]))
-            kernels.products(values, slope, sums, weighted)
+            kernels.products(slope, values, sums, weighted)
             slopes = (weighted - context.mean * sums) / context.deviation  # of the gain
             by_value = -scale * slopes / context.deviation / len(values)
             constant = -scale * sums / len(values) - context.mean * by_value
@@ -103,7 +103,7 @@ def finished(total: Tensor, norm: nn.BatchNorm2d | None, span: tuple) -> Tensor:
     pixels = channels_last(total.detach())
     values = pixels.reshape(-1, pixels.shape[3])
     sums, squares = np.zeros((2, values.shape[1]))
-    kernels.moments(values, sums, squares)
+    kernels.products(values, values, sums, squares)
     mean = sums / len(values)
     spread = np.maximum(squares / len(values) - mean**2, 0)
     keep(norm, mean, spread * len(values) / (len(values) - 1))

@@ -12,19 +12,20 @@ BLOCK = 64  # rows whose float32 sums stay exact enough; their totals are float6
 
 
 @numba.njit(nogil=True, cache=True)
-def moments(values, sums, squares):
-    """Add to float64 ``sums`` and ``squares`` [channel] those of the values of each channel."""
+def products(values, others, sums, weighted):
+    """Add to float64 ``sums`` [channel] those of the values, to ``weighted`` of value * other."""
     rows, channels = values.shape
     one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
     for first in range(0, rows, BLOCK):
         one[:], two[:] = 0, 0
-        for row in values[first : first + BLOCK]:
+        for row in range(first, min(rows, first + BLOCK)):
+            value, other = values[row], others[row]
             for channel in range(channels):
-                one[channel] += row[channel]
-                two[channel] += row[channel] * row[channel]
+                one[channel] += value[channel]
+                two[channel] += value[channel] * other[channel]
         for channel in range(channels):
             sums[channel] += one[channel]
-            squares[channel] += two[channel]
+            weighted[channel] += two[channel]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -57,23 +58,6 @@ def unfinish(values, scale, offset, low, high, unit, absolute, gradient):
                 sign -= np.float32(1) if value < -half else np.float32(0)
                 passed = passed * sign if value >= -half - high else np.float32(0)
             target[channel] = passed
-
-
-@numba.njit(nogil=True, cache=True)
-def products(values, gradient, sums, weighted):
-    """Add to ``sums`` [channel] those of the gradient, to ``weighted`` of gradient * value."""
-    rows, channels = values.shape
-    one, two = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    for first in range(0, rows, BLOCK):
-        one[:], two[:] = 0, 0
-        for row in range(first, min(rows, first + BLOCK)):
-            value, slope = values[row], gradient[row]
-            for channel in range(channels):
-                one[channel] += slope[channel]
-                two[channel] += slope[channel] * value[channel]
-        for channel in range(channels):
-            sums[channel] += one[channel]
-            weighted[channel] += two[channel]
 
 
 @numba.njit(nogil=True, cache=True)
