@@ -15,7 +15,9 @@ from ..errors import InputError
 from ..program import Program
 from .training_memory import bytes_taken, kernel_copy
 
-PROTOCOL_BYTES = 2_400  # of the program that talks, but for its sample (docs/protocol.md)
+# Of the program that talks, beside its training step and its sample: the protocol's 2.4 KB, and
+# what every program has (vectors, the C library's streams).
+PROGRAM_BYTES = 4_800
 
 
 def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
@@ -30,10 +32,8 @@ def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
 def require_room(options: Namespace, program: Program, recipe: Recipe, replay: Replay) -> None:
     """InputError where kept examples do not fit beside the training step, with how many would."""
     copy = kernel_copy(program, recipe, options.sram, options.kernel_copy)
-    size = replay.example_bytes(program)
-    taken = sum(bytes_taken(program, recipe, copy).values()) + PROTOCOL_BYTES + size
-    each = size + PLACE_BYTES
-    room = replay.room(program)
+    size, room = replay.example_bytes(program), replay.room(program)
+    taken, each = program_bytes(program, recipe, copy, size), size + PLACE_BYTES
     if taken + room * each > options.sram << 10:
         most = max((options.sram << 10) - taken, 0) // each
         raise InputError(
@@ -41,6 +41,11 @@ def require_room(options: Namespace, program: Program, recipe: Recipe, replay: R
             f"training step and the program are more than {options.sram} KB of SRAM (--sram); "
             + (f"--replay {most * size} would fit" if most else "not one example would fit")
         )
+
+
+def program_bytes(program: Program, recipe: Recipe, copy: bool, sample: int) -> int:
+    """SRAM of all but the kept examples, the stack included; ``sample``: bytes of one."""
+    return sum(bytes_taken(program, recipe, copy).values()) + PROGRAM_BYTES + sample
 
 
 def shown(options: Namespace, program: Program, recipe: Recipe, pool: Pool) -> tuple[Pool, Order]:

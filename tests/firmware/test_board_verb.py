@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from argparse import Namespace
 from contextlib import ExitStack
 
 import numpy as np
@@ -13,11 +14,16 @@ import pytest
 pytest.importorskip("unicorn", reason="needs the extra: pip install 'max78k[emulate]'")
 
 from firmware.board import Board
+from firmware.board.elf import read_elf
 from firmware.board.terminal import connect
 from firmware.protocol.identity import network_digest, trained_runs
 from firmware.protocol.patch import Patch, decode_patch, encode_patch, read_patch, write_patch
+from firmware.protocol.program import PLACE_BYTES, Replay
+from firmware.size import uses
 from max78k_sim import Machine, cli, compile_network, load_network, placement
 from max78k_sim.errors import InputError
+from max78k_sim.verbs.board import require
+from max78k_sim.verbs.kept_examples import program_bytes
 from tests import fashion
 from tests.firmware.emulated_board import build_program
 from tests.firmware.protocol_board import RECIPE
@@ -30,9 +36,15 @@ SHOW = ("--steps", "2", "--batch", "2", "--rate-shift", "6", "--seed", "5", *DAT
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
+def elf(tmp_path_factory):
+    """A program that keeps ten examples."""
+    return build_program(tmp_path_factory.mktemp("board"), RECIPE, "--replay", "8000")
+
+
+@pytest.fixture(scope="module")
+def port(elf):
     """The name of a pseudo-terminal at which the emulated board listens."""
-    board = Board(build_program(tmp_path_factory.mktemp("board"), RECIPE, "--replay", "8000"))
+    board = Board(elf)
     ended = threading.Event()
     with ExitStack() as opened:
         name = connect(board, "pty", opened)
@@ -113,6 +125,34 @@ def test_train_with_what_the_board_keeps(port, tmp_path, capsys):
     capsys.readouterr()
     assert ask(port, "--train", "--rehearse", "--batch", "1", *DATA) == 2
     assert "a step shows a new example and kept ones, here 6 new" in capsys.readouterr().err
+
+
+@pytest.mark.arm
+def test_kept_examples_are_counted_beside_what_the_program_takes(elf):
+    _, sram = uses(read_elf(elf))
+    program, replay = fashion.program(), Replay(8_000, 8, True, 0, 0)
+    size, room = replay.example_bytes(program), replay.room(program)
+    counted = program_bytes(program, RECIPE, False, size) + room * (size + PLACE_BYTES)
+    assert 0 <= counted - (sram.used + sram.kept) < 1 << 10
+
+
+REFUSED = [  # what is asked of a program that can only run, what it is told to do about it
+    ("train", "does not train; generate it with --train --protocol"),
+    ("rehearse", "keeps no examples; generate it with --train --protocol --replay BYTES"),
+    ("save", "does not save; generate it with --train --protocol --save"),
+    ("forget", "does not save; generate it with --train --protocol --save"),
+]
+
+
+@pytest.mark.parametrize(("action", "advice"), REFUSED)
+def test_what_the_program_cannot_do_is_refused_before_anything_is_done(action, advice):
+    class Poor:
+        def can(self, feature):
+            return False
+
+    asked = dict.fromkeys(("train", "rehearse", "save", "forget", "pull"), False) | {action: True}
+    with pytest.raises(InputError, match=advice):
+        require(Namespace(**asked), Poor())
 
 
 def flashed_patch() -> Patch:

@@ -239,7 +239,7 @@ BAD = (
     (("generate", *fashion.NETWORK_OPTIONS, *TALKS, "--replay", "9", "--out", "x"),
      "--replay 9: one example takes 786 bytes (8 bits a value, and its label); give at least"),
     (("generate", *fashion.NETWORK_OPTIONS, *TALKS, "--replay", "90000", "--out", "x"),
-     "are more than 96 KB of SRAM (--sram); --replay 73884 would fit"),
+     "are more than 96 KB of SRAM (--sram); --replay 71526 would fit"),
     (("demo", "--new-class", "77"), "no training images of class 77"),
     (("pretrain", "--epochs", "3"), "--epochs: two numbers, for example --epochs 18,6"),
     (("pretrain", "--data", "idx:/no/such/place", "--out", "x"), "/no/such/place"),
