@@ -24,9 +24,9 @@ from .subjects import Subject
 
 
 def command(*arguments: str, **environment: str) -> Callable[[], object]:
-    """A call of the command line in a process of its own."""
+    """A call of the command line in a process of its own, which keeps compiled Python as usual."""
     line = [sys.executable, "-m", "max78k_sim.cli", *arguments]
-    variables = os.environ | environment
+    variables = os.environ | environment | {"PYTHONDONTWRITEBYTECODE": ""}
     return lambda: subprocess.run(line, check=True, capture_output=True, env=variables)
 
 

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import torch
 
-from . import chip, emulator, goals, growth, peaks, speed, subjects, training
+from . import chip, emulator, goals, growth, peaks, products, speed, subjects, training
 from .figures import Figure
 from .growth import Series
 from .speed import Speeds
@@ -63,6 +63,7 @@ def measure(corpus: Path | None, names: list[str], batches: tuple[int, ...]) -> 
     weights = f"random (seed {subjects.SEED})" if corpus is None else "of the golden cases"
     sections = {
         "Speed, each at its best batch": tuple(goals.speed_figures(speeds)),
+        "Products (the most that a share of the peak can be)": tuple(products.figures(measured)),
         "Memory": tuple(memory),
         "Start": tuple(start),
         "One image": tuple(chip.one_image_figures(measured)),

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import builders  # noqa: E402
-from tests.bench import page, subjects  # noqa: E402
+from tests.bench import page, products, subjects  # noqa: E402
 from tests.bench.figures import Figure  # noqa: E402
 from tests.bench.results import Results  # noqa: E402
 from tests.bench.speed import COMPETITORS, Peak, Speed, Speeds  # noqa: E402
@@ -113,3 +113,25 @@ def test_best_is_compared_with_best_and_a_missed_goal_is_told():
     results = Results("any", "random", measured, (), {"Speed": (figure,)})
     assert "**Missed: 1 of 1 goals.** mnist: 2 threads / 1 thread: 1.50 times" in page.page(results)
     assert page.terminal(results).count("MISSED") == 1
+
+
+PRODUCTS = [  # outputs, channels, of the products that are made, those that count
+    (16, 8, 1.0),
+    (20, 8, 20 / 32),
+    (16, 6, 6 / 8),
+]
+
+
+@pytest.mark.parametrize(("outputs", "channels", "share"), PRODUCTS)
+def test_products_that_count(outputs, channels, share):
+    network = builders.one_layer(
+        in_channels=channels,
+        out_channels=outputs,
+        processors=(1 << channels) - 1,
+        output_processors=(1 << outputs) - 1,
+        kernel_shape=(1, 1),
+        padding=0,
+        weight_bits=4,  # so small that all pairs of products fit 16 bits
+    )
+    subject = subjects.Subject("one", network)
+    assert subject.multiplications / products.made(subject) == share

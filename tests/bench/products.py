@@ -1,0 +1,35 @@
+"""Products that count: vectors of 16 outputs and words of 4 channels are rarely full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from max78k_sim.batch import Batch
+from max78k_sim.engine.path import WORD
+from max78k_sim.engine.steps import CONVOLVE, FIELDS, LANES
+
+from .figures import Figure
+from .subjects import Subject
+
+
+def made(subject: Subject) -> int:
+    """int8 products that the engine makes for one image, those with the zeros that fill up too."""
+    batch = Batch(subject.machine())
+    compiled = batch._compile((len(subject.network.layers) - 1,))
+    kernels, count = compiled.steps.kernels, 0
+    kernels.update(batch.machine.memory)
+    for numbers in compiled.steps.steps:
+        step = dict(zip(FIELDS, numbers.tolist(), strict=True))
+        if step["operation"] == CONVOLVE:
+            blocks = kernels.blocks[step["kernel"] : step["kernel"] + step["count"]]
+            for vectors, _, groups, _, _ in blocks.tolist():
+                words = step["rows"] * step["columns"] * groups * kernels.path.group
+                count += words * WORD * vectors * LANES
+    return count
+
+
+def figures(subjects: list[Subject]) -> Iterator[Figure]:
+    """Of each network: the most that its share of the peak could be."""
+    for subject in subjects:
+        share = 100 * subject.multiplications / made(subject)
+        yield Figure(f"{subject.name}: products that count, of those made", share, "%")
