@@ -9,6 +9,8 @@ from functools import cache
 
 from ..errors import InputError
 
+APPLE = "apple-m"  # as LLVM names the processors of Macs
+
 
 @cache
 def paths() -> tuple[str, ...]:
@@ -17,7 +19,9 @@ def paths() -> tuple[str, ...]:
 
     from .path import PATHS
 
-    features = binding.get_host_cpu_features()
+    features = dict(binding.get_host_cpu_features())
+    if binding.get_host_cpu_name().startswith(APPLE):
+        features["dotprod"] = True  # LLVM does not list what these have
     return tuple(
         path.name for path in PATHS.values() if all(features.get(name) for name in path.features)
     )

@@ -24,8 +24,8 @@ class Pack:
 
     ``blocks`` int64 [block, BLOCK_FIELDS]; ``taps`` int32: byte offsets from a pixel; ``weights``
     int8; ``places``: of these among the kernels, or NOWHERE; ``absent``: places of kernels that
-    are left out, as zeros; ``sums`` int32 [output]: what a map that stores x + zero adds, to be
-    taken from the bias.
+    are left out, as zeros; ``sums`` int32 [output]: what a map that stores x + zero adds (and
+    ``Path.offset`` takes off), to be taken from the bias.
     """
 
     blocks: np.ndarray
@@ -64,7 +64,7 @@ def pack(kernels: np.ndarray, row: int, column: int, largest: int, zero: int, pa
         flat[places],
         places,
         np.flatnonzero(absent[:NOWHERE]),
-        sums_of(kernels, zero, laid.shape[2]),
+        sums_of(kernels, zero - path.offset, laid.shape[2]),
     )
 
 
@@ -75,7 +75,8 @@ def packed_alike(old: Pack, kernels: np.ndarray, largest: int, zero: int, path: 
     fits = not path.pair_limit or fit(weights, old.blocks, largest)
     if not fits or flat[old.absent].any():
         return None
-    return replace(old, weights=weights, sums=sums_of(kernels, zero, len(old.sums)))
+    sums = sums_of(kernels, zero - path.offset, len(old.sums))
+    return replace(old, weights=weights, sums=sums)
 
 
 def with_zero(kernels: np.ndarray) -> np.ndarray:

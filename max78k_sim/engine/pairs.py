@@ -42,6 +42,7 @@ ROWS = {  # of a product, by its number of vectors: as many as registers hold
     "avx512-vnni": (14, 12, 8),
     "avx512": (14, 12, 8),
     "avx2": (4, 2, 2),
+    "neon": (5, 2, 1),
     "portable": (4, 2, 2),
 }
 ORDERED = ("avx512-vnni", "avx512")  # whose vectors are one register each
@@ -67,6 +68,18 @@ def multiply_avx2(builder, words, factors):
     return builder.shuffle_vector(*halves, order)
 
 
+def multiply_neon(builder, words, factors):
+    """Products of 32 bits; neighbours are added, which is an instruction too."""
+    wide = ir.VectorType(I32, 2 * LANES)
+    products = builder.mul(builder.sext(words, wide), builder.sext(factors, wide))
+    nothing = ir.Constant(wide, ir.Undefined)
+    even, odd = (
+        ir.Constant(ir.VectorType(I32, LANES), list(range(first, 2 * LANES, 2))) for first in (0, 1)
+    )
+    shuffle = builder.shuffle_vector
+    return builder.add(shuffle(products, nothing, even), shuffle(products, nothing, odd))
+
+
 def multiply_portable(builder, words, factors):
     """What every processor has: both halves of 32 bits, with their signs."""
     words, factors = builder.bitcast(words, SUMS), builder.bitcast(factors, SUMS)
@@ -80,6 +93,7 @@ MULTIPLY: dict[str, Callable] = {
     "avx512-vnni": multiply_avx512,
     "avx512": multiply_avx512,
     "avx2": multiply_avx2,
+    "neon": multiply_neon,
     "portable": multiply_portable,
 }
 

@@ -14,7 +14,8 @@ class Path:
 
     ``group``: words whose products are added before they are widened to 32 bits; ``pair_limit``:
     whether each pair of products, added over a group, has to fit 16 bits; ``pixels``: of a tile, by
-    its number of vectors, as many as registers hold.
+    its number of vectors, as many as registers hold; ``offset``: what is taken from every byte
+    before it is multiplied, 128 where the instruction takes signed bytes only.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Path:
     group: int
     pair_limit: bool
     pixels: tuple[int, ...]
+    offset: int = 0
 
 
 VNNI = ("avx512bw", "avx512vl", "avx512vnni")
@@ -31,6 +33,7 @@ PATHS = {  # the fastest first
         Path("avx512-vnni", VNNI, group=1, pair_limit=False, pixels=(12, 10, 8, 6)),
         Path("avx512", VNNI[:2], group=2, pair_limit=True, pixels=(8, 8, 6, 5)),
         Path("avx2", ("avx2",), group=2, pair_limit=True, pixels=(4, 2, 2, 1)),
+        Path("neon", ("dotprod",), group=1, pair_limit=False, pixels=(5, 2, 1, 1), offset=128),
         Path("portable", (), group=1, pair_limit=False, pixels=(4, 2, 2, 1)),
     )
 }

@@ -5,9 +5,10 @@ word of four channels of one pixel is broadcast, and multiplied by four weights 
 outputs.  Sums of 32 bits may wrap on the way: the total, which fits 26 bits, is exact all the same.
 
 Operands.  Data are unsigned bytes: what may be negative is stored as x + 128, and 128 times the sum
-of its weights is taken from the bias.  ``taps`` are byte offsets, from a pixel's first byte, of the
-words that count, so that any kernel shape, stride, padding or dilation is one list of numbers.
-Weights are int8 [tap, vector, 16 outputs, 4 channels].
+of its weights is taken from the bias, less what a path takes off every byte (``Path.offset``).
+``taps`` are byte offsets, from a pixel's first byte, of the words that count, so that any kernel
+shape, stride, padding or dilation is one list of numbers.  Weights are int8 [tap, vector, 16
+outputs, 4 channels].
 """
 
 from __future__ import annotations
@@ -72,15 +73,42 @@ def multiply_add_avx2(builder, sums, words, weights):
             product = call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, *operands)
             total = product if total is None else builder.add(total, product)
         results.append(call(builder, "llvm.x86.avx2.pmadd.wd", eight, total, constant(pairs, 1)))
-    order = ir.Constant(ir.VectorType(I32, LANES), list(range(LANES)))
-    return builder.add(sums, builder.shuffle_vector(*results, order))
+    return builder.add(sums, joined(builder, *results))
 
 
 def part(builder, whole, number: int, kind: ir.VectorType):
-    """The first or the second half of a vector."""
+    """One of the equal parts of a vector."""
     order = [number * kind.count + n for n in range(kind.count)]
     order = ir.Constant(ir.VectorType(I32, kind.count), order)
     return builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), order)
+
+
+def multiply_add_neon(builder, sums, words, weights):
+    """One instruction for four outputs: the exact sum of four products of signed bytes."""
+    kind, bytes_of = ir.VectorType(I32, 4), ir.VectorType(I8, 16)
+    name, four = "llvm.aarch64.neon.sdot.v4i32.v16i8", LANES // 4
+    for word, weight in zip(words, weights, strict=True):
+        data = builder.xor(part(builder, word, 0, bytes_of), constant(bytes_of, -128))
+        quarters = [
+            call(
+                builder,
+                name,
+                kind,
+                part(builder, sums, number, kind),
+                data,
+                part(builder, weight, number, bytes_of),
+            )
+            for number in range(four)
+        ]
+        halves = [joined(builder, *quarters[first : first + 2]) for first in (0, 2)]
+        sums = joined(builder, *halves)
+    return sums
+
+
+def joined(builder, first, second):
+    """Two vectors as one."""
+    order = ir.Constant(ir.VectorType(I32, 2 * first.type.count), list(range(2 * first.type.count)))
+    return builder.shuffle_vector(first, second, order)
 
 
 def multiply_add_portable(builder, sums, words, weights):
@@ -99,6 +127,7 @@ MULTIPLY_ADD: dict[str, Callable] = {
     "avx512-vnni": multiply_add_vnni,
     "avx512": multiply_add_avx512,
     "avx2": multiply_add_avx2,
+    "neon": multiply_add_neon,
     "portable": multiply_add_portable,
 }
 

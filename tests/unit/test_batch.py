@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from max78k_sim import Machine, compile_network, engine, load_network, placement
+from max78k_sim import Machine, compile_network, load_network, placement
 from max78k_sim.batch import Batch
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import InputError, NotEmulated
 from max78k_sim.network import Network, Parameters
-from tests import fashion
+from tests import arm64, fashion
 from tests.builders import FIRST
 from tests.conformance.cases import Case, cases_in
 from tests.conftest import CASES
 from tests.unit.test_data_buffer import DESCRIPTION, random_weights
 
-PATHS = engine.paths()
+PATHS = arm64.PATHS
 COMMITTED = sorted(cases_in(CASES), key=lambda case: case.folder.name)
 
 

@@ -16,9 +16,10 @@ from max78k_sim.engine.path import WORD
 from max78k_sim.engine.steps import SIGNED, Assembly
 from max78k_sim.errors import InputError
 from max78k_sim.ops import stages
+from tests import arm64
 from tests.assemblies import LIMIT, executed, read
 
-PATHS = engine.paths()
+PATHS = arm64.PATHS
 
 
 class Weights(Kernels):
@@ -255,8 +256,26 @@ def test_sums_beyond_the_limit_are_found(value, fits):
 # ---- paths --------------------------------------------------------------------------------------
 
 
+PROCESSORS = [  # name and features as LLVM has them, the paths that are possible
+    ("sapphirerapids", ("avx2", *TABLE["avx512-vnni"].features), ("avx512-vnni", "avx512", "avx2")),
+    ("haswell", ("avx2",), ("avx2",)),
+    ("neoverse-n1", ("neon", "dotprod"), ("neon",)),
+    ("cortex-a72", ("neon",), ()),
+    ("apple-m1", (), ("neon",)),
+]
+
+
+@pytest.mark.parametrize(("name", "features", "fast"), PROCESSORS)
+def test_the_fastest_path_of_a_processor(monkeypatch, name, features, fast):
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_name", lambda: name)
+    monkeypatch.setattr(
+        "llvmlite.binding.get_host_cpu_features", lambda: dict.fromkeys(features, True)
+    )
+    assert engine.paths.__wrapped__() == (*fast, "portable")
+
+
 def test_there_is_always_the_portable_path(monkeypatch):
-    assert PATHS[-1] == "portable"
+    assert engine.paths()[-1] == "portable"
     monkeypatch.setenv("MAX78K_PATH", "portable")
     assert engine.choose_path() == "portable"
     with pytest.raises(InputError, match=r"'sse9' cannot run on this processor; it has .*portable"):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from max78k_sim import engine
 from max78k_sim.engine import gradients
+from tests import arm64
 
-PATHS = engine.paths()
+PATHS = arm64.PATHS
 LARGEST = 2**31 - 1
 
 
@@ -137,7 +138,10 @@ def test_any_shape(data):
     if min(size) < 1:
         return
     channels = data.draw(st.tuples(number(1, 70), number(1, 70)), "channels")
-    samples, path = data.draw(number(1, 5), "samples"), data.draw(st.sampled_from(PATHS), "path")
+    samples, path = (
+        data.draw(number(1, 5), "samples"),
+        data.draw(st.sampled_from(engine.paths()), "path"),
+    )
     tensors = drawn(data.draw(number(0, 99)), samples, size, channels, kernel, padding, dilation)
     check(tensors, padding, dilation, path, data.draw(number(1, 3), "threads"))
 
@@ -226,7 +230,7 @@ def test_a_sum_at_the_end_of_32_bits_is_rounded_without_wrapping():
 def test_threads_do_not_change_anything():
     shape = SHAPES["3x3"]
     for threads in (2, 3, 99):
-        check(drawn(3, *shape), *shape[4:], PATHS[0], threads)
+        check(drawn(3, *shape), *shape[4:], engine.paths()[0], threads)
 
 
 def test_strided_arrays_are_taken():
