@@ -10,11 +10,9 @@ from functools import cache
 from importlib import import_module
 from io import BytesIO
 
-import pytest
 from llvmlite import binding
 
-from max78k_sim import engine
-from max78k_sim.engine import gradients, native
+from max78k_sim.engine import native
 from max78k_sim.engine.path import PATHS as TABLE
 
 try:
@@ -24,12 +22,6 @@ try:
 except ImportError:
     unicorn = None  # type: ignore[assignment]
 
-EMULATED = "neon"
-NEEDS = pytest.mark.skipif(unicorn is None, reason="needs the extra: pip install 'max78k[emulate]'")
-PATHS = (  # of a parameter "path": this processor's, and, if it has not got it, the emulated one
-    *engine.paths(),
-    *(() if EMULATED in engine.paths() else (pytest.param(EMULATED, marks=NEEDS),)),
-)
 CODE, STACK, STACK_BYTES, END = (
     0x1_0000,
     0x20_0000,
@@ -77,7 +69,7 @@ def linked(code: bytes) -> tuple[bytes, int]:
 
 
 @cache
-def emulated(path: str, name: str = native.FORWARD):
+def loaded(path: str, name: str = native.FORWARD):
     """As ``native.loaded``, for an emulated processor with the dot products of Armv8.4."""
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
@@ -107,15 +99,3 @@ def emulated(path: str, name: str = native.FORWARD):
         processor.emu_start(entry, END)
 
     return run
-
-
-def install(monkeypatch) -> None:
-    """Let the engine run EMULATED, too, until the test ends; it is not what it takes by itself."""
-    own, of_this_processor = engine.paths(), native.loaded
-
-    def loaded(path: str, name: str = native.FORWARD):
-        return (emulated if path == EMULATED else of_this_processor)(path, name)
-
-    monkeypatch.setattr(engine, "paths", lambda: (*own, EMULATED))
-    for module in (native, gradients):
-        monkeypatch.setattr(module, "loaded", loaded)

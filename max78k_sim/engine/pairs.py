@@ -41,6 +41,7 @@ VECTORS = 3  # at most, of a product
 ROWS = {  # of a product, by its number of vectors: as many as registers hold
     "avx512-vnni": (14, 12, 8),
     "avx512": (14, 12, 8),
+    "avx-vnni": (4, 2, 2),
     "avx2": (4, 2, 2),
     "neon": (5, 2, 1),
     "portable": (4, 2, 2),
@@ -92,6 +93,7 @@ def multiply_portable(builder, words, factors):
 MULTIPLY: dict[str, Callable] = {
     "avx512-vnni": multiply_avx512,
     "avx512": multiply_avx512,
+    "avx-vnni": multiply_avx2,
     "avx2": multiply_avx2,
     "neon": multiply_neon,
     "portable": multiply_portable,

@@ -50,6 +50,25 @@ def multiply_add_vnni(builder, sums, words, weights):
     return sums
 
 
+def multiply_add_avx_vnni(builder, sums, words, weights):
+    """The same in halves."""
+    eight, half = ir.VectorType(I32, LANES // 2), ir.VectorType(I8, VECTOR_BYTES // 2)
+    for word, weight in zip(words, weights, strict=True):
+        halves = [
+            call(
+                builder,
+                "llvm.x86.avx512.vpdpbusd.256",
+                eight,
+                part(builder, sums, number, eight),
+                part(builder, word, number, half),
+                part(builder, weight, number, half),
+            )
+            for number in (0, 1)
+        ]
+        sums = joined(builder, *halves)
+    return sums
+
+
 def multiply_add_avx512(builder, sums, words, weights):
     """Pairs of products of all words in 16 bits, which must hold them; then pairs of those."""
     pairs = ir.VectorType(I16, 32)
@@ -126,6 +145,7 @@ def multiply_add_portable(builder, sums, words, weights):
 MULTIPLY_ADD: dict[str, Callable] = {
     "avx512-vnni": multiply_add_vnni,
     "avx512": multiply_add_avx512,
+    "avx-vnni": multiply_add_avx_vnni,
     "avx2": multiply_add_avx2,
     "neon": multiply_add_neon,
     "portable": multiply_add_portable,

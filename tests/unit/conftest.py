@@ -1,16 +1,15 @@
-"""A test whose parameter ``path`` is that of another processor runs on an emulated one."""
+"""A test whose parameter ``path`` is one that this processor has not got runs all the same."""
 
 from __future__ import annotations
 
 import pytest
 
-from max78k_sim import engine
-from tests import arm64
+from tests import processors
 
 
 @pytest.fixture(autouse=True)
 def processor_of_the_path(request, monkeypatch):
-    """Of this machine, or emulated."""
+    """See ``processors``."""
     call = getattr(request.node, "callspec", None)
-    if call and call.params.get("path") == arm64.EMULATED not in engine.paths():
-        arm64.install(monkeypatch)
+    if call and call.params.get("path") in processors.ABSENT:
+        processors.install(monkeypatch)

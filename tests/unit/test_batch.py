@@ -12,13 +12,13 @@ from max78k_sim.batch import Batch
 from max78k_sim.devices import MAX78000
 from max78k_sim.errors import InputError, NotEmulated
 from max78k_sim.network import Network, Parameters
-from tests import arm64, fashion
+from tests import fashion, processors
 from tests.builders import FIRST
 from tests.conformance.cases import Case, cases_in
 from tests.conftest import CASES
 from tests.unit.test_data_buffer import DESCRIPTION, random_weights
 
-PATHS = arm64.PATHS
+PATHS = processors.PATHS
 COMMITTED = sorted(cases_in(CASES), key=lambda case: case.folder.name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,10 +18,10 @@ from max78k_sim.engine.path import WORD
 from max78k_sim.engine.steps import SIGNED, Assembly
 from max78k_sim.errors import InputError
 from max78k_sim.ops import stages
-from tests import arm64
+from tests import processors
 from tests.assemblies import LIMIT, executed, read
 
-PATHS = arm64.PATHS
+PATHS = processors.PATHS
 
 
 class Weights(Kernels):
@@ -256,8 +258,22 @@ def test_sums_beyond_the_limit_are_found(value, fits):
 # ---- paths --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("path", "parts"), [("avx512-vnni", 1), ("avx-vnni", 2)])
+def test_weights_are_the_signed_operand(path, parts):
+    """VPDPBUSD takes unsigned bytes from its second operand, signed ones from its third; in AT&T's
+    order the third comes first.  The weights of a tile are the same for all of its pixels."""
+    text = processors.text_of(path)
+    code = text[text.index("max78k_tile_1:") :]
+    lines = re.findall(r"vpdpbusd\s+(%\w+), (%\w+), (%\w+)", code[: code.index(".Lfunc_end")])
+    assert len(lines) == parts * TABLE[path].pixels[0]
+    assert len({weights for weights, _, _ in lines}) == parts
+    assert len({sums for _, _, sums in lines}) == len(lines)
+
+
+VNNI = TABLE["avx512-vnni"].features
 PROCESSORS = [  # name and features as LLVM has them, the paths that are possible
-    ("sapphirerapids", ("avx2", *TABLE["avx512-vnni"].features), ("avx512-vnni", "avx512", "avx2")),
+    ("icelake-server", ("avx2", *VNNI), ("avx512-vnni", "avx512", "avx2")),
+    ("alderlake", ("avx2", "avxvnni"), ("avx-vnni", "avx2")),
     ("haswell", ("avx2",), ("avx2",)),
     ("neoverse-n1", ("neon", "dotprod"), ("neon",)),
     ("cortex-a72", ("neon",), ()),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from max78k_sim import engine
 from max78k_sim.engine import gradients
-from tests import arm64
+from tests import processors
 
-PATHS = arm64.PATHS
+PATHS = processors.PATHS
 LARGEST = 2**31 - 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from max78k_sim.engine import mantissas
 from max78k_sim.engine.mantissas import EVERYWHERE, Passing
-from tests import arm64
+from tests import processors
 from tests.strategies import examples
 
 WINDOWS = (  # rows, columns; strides of both
@@ -25,7 +25,7 @@ def half_up(value: int, shift: int) -> int:
     return value if not shift else (value + (1 << shift - 1)) >> shift
 
 
-@pytest.mark.parametrize("path", arm64.PATHS)
+@pytest.mark.parametrize("path", processors.PATHS)
 @pytest.mark.parametrize("count", (1, 3, 16, 39))
 def test_mantissas_of_what_passes(monkeypatch, path, count):
     monkeypatch.setenv("MAX78K_PATH", path)
