@@ -36,7 +36,8 @@ CHIP = (
     ("cli",),
 )
 TRAINER = (
-    ("blocks", "kernel_store", "losses", "optimizers", "pictures", "quantized_update"),
+    ("blocks", "kernel_store", "losses", "optimizers", "pictures", "quantized_update",
+     "yaml_mapping"),  # fmt: skip
     ("data", "gradients", "operands", "recipe", "snapshots"),
     ("backward", "host", "parameter", "schedule", "state"),
     ("forward", "memory", "step_cost"),

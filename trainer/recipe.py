@@ -97,8 +97,9 @@ class Recipe:
         for field, known in CHOICES.items():
             if getattr(self, field) not in known:
                 raise InputError(f"{field} {getattr(self, field)!r}: it is {', '.join(known)}")
-        if not self.parts or set(self.parts) - set(PARTS):
-            raise InputError(f"parts {self.parts}: of a layer, kernel and bias can be trained")
+        if not self.parts or any(part not in PARTS for part in self.parts):
+            asked = ", ".join(map(str, self.parts)) or "none"
+            raise InputError(f"parts {asked}: of a layer, kernel and bias can be trained")
         if self.batch << self.momentum_shift >= 512:
             raise InputError(
                 f"batch {self.batch} with momentum_shift {self.momentum_shift} could overflow the "

@@ -380,6 +380,7 @@ def test_a_network_that_the_chip_cannot_hold_is_not_trained(tmp_path, monkeypatc
         ({"batch_size": 1}, "batch_size is 1; 2 or more is needed"),
         ({"threads": 0}, "threads is 0; 1 or more is needed"),
         ({"float_rate": float("nan")}, "float_rate is nan; 0 or more is needed"),
+        ({"float_rate": float("inf")}, "float_rate is inf; 0 or more is needed, and no infinity"),
         ({"noise": -0.5}, "noise is -0.5; 0 or more is needed"),
     ],
 )
@@ -397,7 +398,9 @@ RECIPES = [
     ("float_epochs: 2.5", "float_epochs is 2.5; it takes one of type int"),
     ("float_epochs: null", "float_epochs is None; it takes one of type int"),
     ("- 3", "holds no mapping of keys to values"),
-    ("a: [", r":1: is not YAML"),
+    ("a: [", r":1: is no YAML"),
+    ("float_epochs: 3\nfloat_epochs: 4", ":2: float_epochs is given twice, first in line 1"),
+    ("seed: !!int ''", ":1: is no YAML: a value does not fit its tag"),
 ]
 POLICIES = [
     ("start_epoch: 9\nweight_bits: 2\nshift_quantile: 0.9\noverrides:\n  fc:\n    weight_bits: 8",
@@ -405,6 +408,8 @@ POLICIES = [
     ("weight_bits: 3", "weight_bits is 3; legal: 1, 2, 4, 8"),
     ("start_epoch: -1", "start_epoch is -1; a number of epochs from 0 up"),
     ("shift_quantile: 0", "shift_quantile is 0; above 0, up to 1"),
+    ("overrides:\n  fc: {weight_bits: 4}\n  fc: {weight_bits: 8}", ":3: fc is given twice"),
+    ("overrides: {fc: &a [*a]}", ":1.*YAML aliases are not supported"),
     ("bits: 8", "'bits' is not a key; there are: start_epoch, weight_bits"),
     ("overrides: 4", "'overrides' is a mapping of layers to weight_bits"),
     ("overrides:\n  fc: 4", "overrides of fc: write weight_bits: 4 below it"),

@@ -6,14 +6,15 @@ the vendor's ``--qat-policy``.  No torch here: what is wrong with them is said b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from max78k_sim.errors import InputError
+
+from ..yaml_mapping import read_mapping
 
 WEIGHT_BITS = (1, 2, 4, 8)
 RECIPE_FILE = "recipe.yaml"
@@ -75,8 +76,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, lowest in LOWEST_OPTIONS.items():
             value = getattr(self, name)
-            if value is not None and not value >= lowest:
-                raise InputError(f"{name} is {value}; {lowest} or more is needed")
+            if value is not None and not lowest <= value < math.inf:
+                finite = ", and no infinity" if value == math.inf else ""
+                raise InputError(f"{name} is {value}; {lowest} or more is needed{finite}")
         if self.helping_classes and self.first_classes is None:
             raise InputError("helping_classes come after first_classes, which is not given")
 
@@ -106,7 +108,7 @@ POLICY_KEYS = ("start_epoch", *LAYER_KEYS, "overrides")
 def read_recipe(file: str | Path) -> dict[str, Any]:
     """Fields of a Recipe from YAML; InputError for one that there is not, or of another type."""
     types = {each.name: str(each.type) for each in fields(Recipe)}
-    values = read_mapping(file)
+    values, _ = read_mapping(file)
     for name, value in values.items():
         if name not in types:
             raise InputError(f"'{name}' is not a key; there are: {', '.join(types)}", file=file)
@@ -125,7 +127,7 @@ def recipe_beside(config_file: str | Path) -> dict[str, Any]:
 
 def read_policy(file: str | Path) -> Policy:
     """The vendor's file: start_epoch, weight_bits, shift_quantile, and overrides by layer."""
-    values = read_mapping(file)
+    values, _ = read_mapping(file)
     check_policy(values, POLICY_KEYS, "", file)
     overrides = values.get("overrides") or {}
     if not isinstance(overrides, dict):
@@ -153,20 +155,3 @@ def check_policy(values: dict, known: tuple[str, ...], where: str, file: str | P
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if key == "shift_quantile" and not (number and 0 < value <= 1):
             raise InputError(f"{where}shift_quantile is {value!r}; above 0, up to 1", file=file)
-
-
-def read_mapping(file: str | Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; an empty one is {}."""
-    try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(getattr(error, "problem_mark", None), "line", None)
-        line = None if where is None else where + 1
-        raise InputError("is not YAML", file=file, line=line) from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError("holds no mapping of keys to values", file=file)
-    return values

@@ -10,14 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from max78k_sim.errors import InputError, Max78kError, printable
 
 from ..recipe import Recipe
+from ..yaml_mapping import read_mapping
 from .strategies import STRATEGIES
 
-SIZE_LIMIT = 1 << 16  # bytes of a file
 LARGEST = 1 << 24
 
 # ---- what a file may hold ------------------------------------------------------------------------
@@ -158,6 +156,8 @@ def read_scenario(file: str | Path) -> Scenario:
     """A scenario from a file; InputError with file, line, field, value and what would be legal."""
     place = Path(file)
     values, lines = read_mapping(place)
+    if not values:
+        raise InputError("is no YAML mapping: lines of 'field: value'", file=file)
     kind = checked(place, lines, "kind", values.get("kind"))
     for name in values:
         if name not in FIELDS:
@@ -178,35 +178,6 @@ def read_scenario(file: str | Path) -> Scenario:
             how, _, location = found[name].partition(":")
             found[name] = f"{how}:{place.parent / location}"
     return Scenario(**found)
-
-
-def read_mapping(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The values of a YAML mapping, and the line of each key."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-    if len(content) > SIZE_LIMIT:
-        raise InputError(f"{len(content)} bytes; a scenario has {SIZE_LIMIT} at most", file=file)
-    try:
-        loader = yaml.SafeLoader(content.decode("utf-8"))
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise InputError("is no YAML mapping: lines of 'field: value'", file=file)
-        values, lines = {}, {}
-        for key, value in node.value:
-            name = str(loader.construct_object(key, deep=True))
-            if name in values:
-                line = key.start_mark.line + 1
-                raise InputError(f"{printable(name)} is given twice", file=file, line=line)
-            values[name] = loader.construct_object(value, deep=True)
-            lines[name] = key.start_mark.line + 1
-    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = printable(getattr(error, "problem", None) or type(error).__name__)
-        line = None if mark is None else mark.line + 1
-        raise InputError(f"is no YAML: {problem}", file=file, line=line) from None
-    return values, lines
 
 
 def legal_fields(kind: str) -> list[str]:
