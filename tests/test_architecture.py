@@ -36,8 +36,15 @@ CHIP = (
     ("cli",),
 )
 TRAINER = (
-    ("blocks", "kernel_store", "losses", "optimizers", "pictures", "quantized_update",
-     "yaml_mapping"),  # fmt: skip
+    (
+        "blocks",
+        "kernel_store",
+        "losses",
+        "optimizers",
+        "pictures",
+        "quantized_update",
+        "yaml_mapping",
+    ),
     ("data", "gradients", "operands", "recipe", "snapshots"),
     ("backward", "host", "parameter", "schedule", "state"),
     ("forward", "memory", "step_cost"),

@@ -16,7 +16,7 @@ from rich.progress import TextColumn
 from firmware.protocol.client import Answer, BoardClient, connect, patched
 from firmware.protocol.link import Link, open_port
 from firmware.protocol.patch import read_patch, write_patch
-from trainer.data.datasets import load_dataset
+from trainer.data.datasets import load_for
 from trainer.host.vendor_checkpoint import write_back
 from trainer.learning.buffer import require_examples
 from trainer.loop import Pool
@@ -83,7 +83,7 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
     network = client.program.plan.network
     recipe = recipe_from(options, network)
     new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
-    pool = pool_from(options, load_dataset(options.data, "train"), new_class)
+    pool = pool_from(options, load_for(network, options.data, "train"), new_class)
     schedule = schedule_of(pool, recipe)
     client.restart(recipe.seed)
     if options.rehearse:
@@ -125,7 +125,8 @@ def rehearse(client: BoardClient, recipe: Recipe, pool: Pool, console: Console) 
 
 def evaluate(client: BoardClient, options: Namespace, console: Console) -> dict[str, Any]:
     """Run the test images; accuracy."""
-    test = part_of(load_dataset(options.data, "test"), options.test_images)
+    network = client.program.plan.network
+    test = part_of(load_for(network, options.data, "test"), options.test_images)
 
     def answers() -> Iterator[tuple[bool, Answer]]:
         for image, label in zip(test.images, test.labels, strict=True):

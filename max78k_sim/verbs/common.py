@@ -70,10 +70,17 @@ def pool_from(options: Namespace, dataset, new_class: int):
     """Examples for training, in the data set's order: of the new class, then of each old class."""
     from trainer.loop import Pool
 
+    if options.new_images < 1:
+        raise InputError(f"--new-images {options.new_images}: at least 1 is needed")
+    if options.replay_images < 0:
+        raise InputError(f"--replay-images {options.replay_images}: 0 (none) or more")
     labels = np.asarray(dataset.labels, np.int64)
     new = np.flatnonzero(labels == new_class)[: options.new_images]
     if not len(new):
-        raise InputError(f"{dataset.name}: no training images of class {new_class}")
+        found = ", ".join(map(str, np.unique(labels)))
+        raise InputError(
+            f"{dataset.name}: no training images of class {new_class}; there are those of {found}"
+        )
     replay = [
         np.flatnonzero(labels == label)[: options.replay_images]
         for label in np.unique(labels)
@@ -95,7 +102,23 @@ def spread(dataset, count: int) -> np.ndarray:
 
 def part_of(dataset, count: int):
     """A data set of about ``count`` images; all of them for 0."""
+    if count < 0:
+        raise InputError(f"--test-images {count}: 0 (all) or more")
     return dataset.subset(spread(dataset, count)) if count else dataset
+
+
+def seeds_from(options: Namespace, default: int) -> tuple[int, ...]:
+    """Those of --seeds; InputError before the first run for one that there cannot be."""
+    from trainer.recipe import RANGES
+
+    seeds = options.seeds or (default,)
+    lowest, highest = RANGES["seed"]
+    for seed in seeds:
+        if not lowest <= seed <= highest:
+            raise InputError(f"--seeds {seed}: a seed is {lowest} to {highest}")
+        if seeds.count(seed) > 1:
+            raise InputError(f"--seeds: {seed} is given twice; a seed is one run")
+    return seeds
 
 
 def progress(console, *columns, disable: bool = False):
@@ -119,6 +142,8 @@ def write_json(file: Path, content: Any) -> None:
 
 def make_directory(name: str) -> Path:
     """A directory for results; InputError when it cannot be one."""
+    if not name:
+        raise InputError("--out has no name; give the folder for results, . for this one")
     directory = Path(name)
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from firmware.cosim.phases import PHASES
 
-from .common import compiled, make_directory, network_from, progress, recipe_from
+from .common import compiled, make_directory, network_from, progress, recipe_from, seeds_from
 from .cosim_run import Cost, Outcome, Task, prepare, run
 
 EXIT_DIFFERENT = 1
@@ -27,12 +27,13 @@ def main(options: Namespace) -> int:
     """Every seed; 1 at the first difference."""
     network = network_from(options)
     recipe = recipe_from(options, network)
+    seeds = seeds_from(options, recipe.seed)
     console = Console(stderr=True)
     folder = TemporaryDirectory(prefix="max78k-cosim-") if not options.out else None
     outcomes = []
     with folder or nullcontext(options.out) as name:
         directory = make_directory(name)
-        for seed in options.seeds or (recipe.seed,):
+        for seed in seeds:
             task = prepare(options, compiled(network), replace(recipe, seed=seed))
             outcomes.append(watched(task, directory / f"seed-{seed}", console))
             for warning in outcomes[-1].warnings:

@@ -20,7 +20,7 @@ from firmware.cosim.host import HostTrainer, compile_library
 from firmware.cosim.phases import CLOCK, PHASES, Sram
 from firmware.generate import generate
 from firmware.project.project import Choices, make_project
-from trainer.data.datasets import load_dataset
+from trainer.data.datasets import load_for
 from trainer.loop import Pool, Trainer, memory_digest
 from trainer.recipe import Recipe
 from trainer.schedule import schedule_of
@@ -197,7 +197,7 @@ def prepare(options: Namespace, program: Program, recipe: Recipe) -> Task:
         labels = random.integers(classes, size=RANDOM_SAMPLES)
         return Task(program, recipe, Pool(images, labels, RANDOM_SAMPLES // 2), options.arm, copy)
     new_class = classes - 1 if options.new_class is None else options.new_class
-    pool = pool_from(options, load_dataset(options.data, "train"), new_class)
+    pool = pool_from(options, load_for(network, options.data, "train"), new_class)
     return Task(program, recipe, pool, options.arm, copy)
 
 

@@ -20,7 +20,7 @@ import networks
 from firmware.cosim.host import HostTrainer, compile_library
 from firmware.cost import step_cycles
 from firmware.generate import generate
-from trainer.data.datasets import Dataset, load_dataset
+from trainer.data.datasets import Dataset, load_for
 from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.pictures import Point, draw_training
 from trainer.recipe import Recipe
@@ -119,7 +119,7 @@ def prepare(options: Namespace) -> Run:
     network = load_network(NETWORK / "network.yaml", NETWORK / "checkpoint.pth.tar")
     recipe = recipe_from(options, network)
     new_class = NEW_CLASS if options.new_class is None else options.new_class
-    shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
+    shown, test = (load_for(network, options.data, split) for split in ("train", "test"))
     test = part_of(test, options.test_images)
     pool = pool_from(options, shown, new_class)
     directory = make_directory(options.out)

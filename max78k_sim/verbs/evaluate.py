@@ -83,11 +83,7 @@ def job_from(options: Namespace) -> Job:
     if options.input_shape is None:
         options.input_shape = stream.shape
     network = network_from(options)
-    if network.input_shape != stream.shape:
-        raise stream.images.error(
-            f"images of {'x'.join(map(str, stream.shape))} (CHW); {network.name} takes "
-            f"{'x'.join(map(str, network.input_shape))}"
-        )
+    stream.require_shape(network.input_shape, network.name)
     layers = tuple(
         network.layer(name.strip()).name for name in (options.layers or "").split(",") if name
     )

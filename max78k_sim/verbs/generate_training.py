@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from firmware.training.check import TrainingCheck
 from firmware.training.tables import TrainingStep
-from trainer.data.datasets import load_dataset
+from trainer.data.datasets import load_for, open_dataset
 from trainer.recipe import Recipe
 
 from ..errors import InputError
@@ -43,12 +43,12 @@ def exponents_from(options: Namespace, program: Program, recipe: Recipe) -> dict
     """Units of the gradients, from the examples of the first batch of ``train``."""
     network = program.plan.network
     new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
-    pool = pool_from(options, load_dataset(options.data, "train"), new_class)
-    if pool.images.shape[1:] != network.input_shape:
+    if open_dataset(options.data, "train").shape != network.input_shape:
         raise InputError(
-            f"--data {options.data}: its examples are {pool.images.shape[1:]}, the network takes "
-            f"{network.input_shape}; gradients of hidden layers are scaled by examples"
+            f"--data {options.data}: its examples are no {network.input_shape}, as the network "
+            "takes them; gradients of hidden layers are scaled by examples"
         )
+    pool = pool_from(options, load_for(network, options.data, "train"), new_class)
     pool, order = shown(options, program, recipe, pool)
     first = order.batch_at(0)
     trainer = trainer_of(program, recipe)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from trainer import losses
-from trainer.data.datasets import Dataset, load_dataset
+from trainer.data.datasets import Dataset, load_for
 from trainer.evaluation import evaluate
 from trainer.host.vendor_checkpoint import write_back
 from trainer.loop import Pool, Trainer, memory_digest, train
@@ -24,6 +24,7 @@ from trainer.recipe import Recipe
 from trainer.step_cost import StepCost, step_products
 
 from ..errors import InputError
+from ..evaluator import Evaluation
 from ..latency import latency
 from ..machine import Machine
 from ..network import Network
@@ -38,6 +39,7 @@ from .common import (
     pool_from,
     progress,
     recipe_from,
+    seeds_from,
     write_json,
     write_whole,
 )
@@ -69,10 +71,10 @@ def main(options: Namespace) -> None:
         raise InputError("give --config-file and --checkpoint-file, or --scenario")
     network = network_from(options)
     recipe = recipe_from(options, network)
+    seeds = seeds_from(options, recipe.seed)
     task = prepare(options, network, recipe)
     if not options.json:
         print(*explain(task.memory), sep="\n")
-    seeds = options.seeds or (recipe.seed,)
     directory = make_directory(options.out)
     results = []
     for seed in seeds:
@@ -83,8 +85,8 @@ def main(options: Namespace) -> None:
     if options.json:
         print(json.dumps(whole))
         return
-    print(f"new class {task.new_class}: {whole['new_before']:.2%} -> {whole['new_after']:.2%}")
-    print(f"old classes: {whole['old_before']:.2%} -> {whole['old_after']:.2%}")
+    print(f"new class {task.new_class}: {change(whole['new_before'], whole['new_after'])}")
+    print(f"old classes: {change(whole['old_before'], whole['old_after'])}")
     print(f"{directory}/result.json, and of each run trained.pth.tar, trained.npz, steps.csv")
 
 
@@ -98,7 +100,7 @@ def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
     memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:  # outputs elsewhere, so that backward finds what it needs
         program = compile_network(memory.plan.network)
-    shown, test = (load_dataset(options.data, split) for split in ("train", "test"))
+    shown, test = (load_for(network, options.data, split) for split in ("train", "test"))
     test = part_of(test, options.test_images)
     return Task(
         program.plan.network, program, memory, pool_from(options, shown, new_class), test,
@@ -164,10 +166,10 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
     )
     return {
         "seed": recipe.seed,
-        "new_before": before.of([task.new_class]),
-        "new_after": after.of([task.new_class]),
-        "old_before": before.of(old),
-        "old_after": after.of(old),
+        "new_before": share(before, [task.new_class]),
+        "new_after": share(after, [task.new_class]),
+        "old_before": share(before, old),
+        "old_after": share(after, old),
         "steps": trainer.step,
         "written": written,
         "sram_bytes": task.memory.sram,
@@ -184,12 +186,24 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
     }
 
 
+def share(found: Evaluation, classes: list[int]) -> float | None:
+    """Share of right answers, 0 to 1; None where there are no test images of these classes."""
+    return found.of(classes) if found.confusion[classes].sum() else None
+
+
+def change(before: float | None, after: float | None) -> str:
+    """Two shares for people."""
+    if before is None or after is None:
+        return "no test images to measure on"
+    return f"{before:.2%} -> {after:.2%}"
+
+
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means of several runs, and each."""
-    means = {
-        key: float(np.mean([result[key] for result in results]))
-        for key in ("new_before", "new_after", "old_before", "old_after")
-    }
+    """Means of several runs, and each; None where there are no test images."""
+    means: dict[str, Any] = {}
+    for key in ("new_before", "new_after", "old_before", "old_after"):
+        shares = [result[key] for result in results]
+        means[key] = None if None in shares else float(np.mean(shares))
     return means | {"runs": results}
 
 

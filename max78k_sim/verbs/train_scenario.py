@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
 from rich.console import Console
@@ -12,18 +12,24 @@ from rich.table import Table
 from trainer.learning.scenario import Result, run_scenario
 from trainer.learning.scenario_file import read_scenario
 
-from .common import make_directory, write_json
+from ..errors import InputError, Max78kError
+from ..options import data_options, kept_options, network_options, recipe_options, sram_option
+from .common import make_directory, seeds_from, write_json
 
 SHARES = ("new", "old", "overall")  # of an Outcome: right answers before and after
 
 
 def main(options: Namespace) -> None:
     """Learn, and write result.json."""
+    refuse_more(options)
     scenario = read_scenario(options.scenario)
     if options.seeds:
-        scenario = replace(scenario, seeds=options.seeds)
+        scenario = replace(scenario, seeds=seeds_from(options, 0))
     directory = make_directory(options.out)
-    result = run_scenario(scenario)
+    try:
+        result = run_scenario(scenario)
+    except Max78kError as error:
+        raise error if error.file else error.at(options.scenario) from None
     write_json(directory / "result.json", json.loads(result.json()))
     if options.json:
         print(result.json())
@@ -32,6 +38,23 @@ def main(options: Namespace) -> None:
     if result.gap is not None:
         print(f"gap to joint training: {100 * result.gap:.2f} points")
     print(f"{directory}/result.json")
+
+
+def refuse_more(options: Namespace) -> None:
+    """InputError for options whose place is the scenario's file: they would not count."""
+    parser = ArgumentParser()
+    network_options(parser, checkpoint=None)
+    for add in (data_options, recipe_options, sram_option):
+        add(parser)
+    kept_options(parser, "")
+    for flag in ("--tensorboard", "--keep-snapshot"):
+        parser.add_argument(flag, action="store_true")
+    for name, default in vars(parser.parse_args([])).items():
+        if getattr(options, name, default) != default:
+            raise InputError(
+                f"--{name.replace('_', '-')} beside --scenario: all but --out, --seeds and --json "
+                "is said in the scenario's file (docs/scenarios.md)"
+            )
 
 
 def table_of(result: Result) -> Table:

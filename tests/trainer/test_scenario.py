@@ -49,7 +49,10 @@ REFUSED = [
     ("kind: " + 99 * "[", "1:.*: more than 20 nested levels"),
     (WHOLE + "? [a]\n: 1\n", "11: a key is a list or a mapping; write a name"),
     (WHOLE + "# " + (1 << 16) * "x", "has 65[0-9]* bytes; 65536 are possible"),
-    (WHOLE.replace("steps: 2", "parts: [[fc]]"), "10: recipe: parts .'fc'.: of a layer, kernel and"),
+    (
+        WHOLE.replace("steps: 2", "parts: [[fc]]"),
+        "10: recipe: parts .'fc'.: of a layer",
+    ),
     (
         WHOLE + "speed: 3\n",
         "11: field 'speed' is not known; a class-incremental scenario has: kind",
@@ -112,6 +115,33 @@ def test_every_kind_runs(tmp_path, kind):
     back = json.loads(result.json())
     assert back["scenario"]["kind"] == kind
     assert back["outcomes"][0]["sha256"] == outcome.sha256 and len(outcome.sha256) == 64
+
+
+LABELS = np.arange(30)
+UNFIT = [  # images, labels, test_images
+    (np.zeros((30, 27, 28)), LABELS % 10, 30, "images of 1x27x28 .CHW.; ai85net5fashion takes"),
+    (np.zeros((30, 28, 28)), LABELS % 12, 30, "labels of the train part reach 11; ai85net5fash"),
+    (np.zeros((30, 28, 28)), LABELS % 10, 30, "own: no test images; give at least five of a"),
+    (np.zeros((30, 28, 28)), LABELS // 6 + 5, 1, "no new samples to count; .* within test_images"),
+    (np.zeros((30, 28, 28)), LABELS * 0 + 8, 30, "no old samples to learn from; a class-incremen"),
+    (np.zeros((30, 28, 28)), LABELS * 0 + 7, 30, "no new samples to learn from; a class-incremen"),
+]
+
+
+@pytest.mark.parametrize(("images", "labels", "tests", "message"), UNFIT)
+def test_data_that_a_scenario_cannot_use(tmp_path, images, labels, tests, message):
+    np.savez(tmp_path / "own.npz", x=images.astype(np.uint8), y=labels)
+    own = WHOLE.replace("data: fashion", "data: npz:own.npz")
+    file = written(tmp_path, own.replace("test_images: 30", f"test_images: {tests}"))
+    with pytest.raises(InputError, match=message):
+        run_scenario(read_scenario(file))
+
+
+def test_a_joint_network_of_another_shape_is_refused_before_anything_is_learnt(tmp_path):
+    other = fashion.CONFIG.parents[1] / "keywords"
+    joint = f"joint_network: {other}/network.yaml\njoint_checkpoint: {other}/checkpoint.pth.tar\n"
+    with pytest.raises(InputError, match=r"network.yaml: takes \(128, 128, 1\), not \(1, 28, 28\)"):
+        run_scenario(read_scenario(written(tmp_path, WHOLE + joint)))
 
 
 def test_a_class_beyond_the_network_is_refused(tmp_path):

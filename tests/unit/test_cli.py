@@ -174,6 +174,30 @@ def test_train_on_an_npz_file(capsys, tmp_path):
     assert code == 0 and "new class 9" in out
 
 
+UNFIT = [
+    ((60, 28, 28), 12, "labels of the train part reach 11; ai85net5fashion has 10 classes, 0 to 9"),
+    ((60, 3, 28, 28), 10, "data.npz: images of 3x28x28 (CHW); ai85net5fashion takes 1x28x28"),
+    ((40, 28, 28), 10, "data: no test images; give at least five of a class"),
+    ((60, 28, 28), 9, "data: no training images of class 9; there are those of 0, 1, 2, 3, 4, 5"),
+]
+
+
+@pytest.mark.parametrize("shape, classes, message", UNFIT)
+def test_train_on_data_that_do_not_fit(capsys, tmp_path, shape, classes, message):
+    np.savez(tmp_path / "data.npz", x=np.zeros(shape, np.uint8), y=np.arange(shape[0]) % classes)
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--data", f"npz:{tmp_path}/data.npz")
+    code, _, err = run(capsys, *arguments, "--out", tmp_path / "out")
+    assert code == 2 and message in err and not (tmp_path / "out").exists()
+
+
+def test_train_where_nothing_measures_the_old_classes(capsys, tmp_path):
+    np.savez(tmp_path / "data.npz", x=np.zeros((60, 28, 28), np.uint8), y=np.full(60, 9))
+    arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--data", f"npz:{tmp_path}/data.npz")
+    code, out, _ = run(capsys, *arguments, "--out", tmp_path, "--seeds", "1,2")
+    assert code == 0 and "old classes: no test images to measure on" in out
+    assert json.loads((tmp_path / "result.json").read_text())["old_after"] is None
+
+
 def test_generate_and_check(capsys, tmp_path):
     code, out, _ = run(capsys, "generate", *fashion.NETWORK_OPTIONS, "--train", "--out", tmp_path)
     assert code == 0 and str(tmp_path / "cnn_map.h") in out
@@ -232,6 +256,22 @@ BAD = (
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--new-class", "12"),
      "--new-class 12: the network has classes 0 to 9"),
     (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--steps", "0"), "steps 0 is not in 1 to"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", ""), "--out has no name; give the folder for"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--new-images", "-1"),
+     "--new-images -1: at least 1 is needed"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--replay-images", "-1"),
+     "--replay-images -1: 0 (none) or more"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--test-images", "-3"),
+     "--test-images -3: 0 (all) or more"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--seeds", "1,1"),
+     "--seeds: 1 is given twice; a seed is one run"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--seeds", "1,-2"),
+     "--seeds -2: a seed is 0 to 4294967295"),
+    (("train", *fashion.NETWORK_OPTIONS, "--out", "x", "--parts", "weights"),
+     "parts weights: of a layer, kernel and bias can be trained"),
+    (("train", "--scenario", "none.yaml", "--out", "x", "--steps", "2"),
+     "--steps beside --scenario: all but --out, --seeds and --json is said in the scenario's"),
+    (("cosim", *fashion.NETWORK_OPTIONS, "--seeds", "2,2"), "--seeds: 2 is given twice"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--layer", "conv3", "--out", "x"),
      "most of it for velocities (110,848 bytes), and the budget is 98,304 bytes"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--save", "--out", "x"),

@@ -100,6 +100,20 @@ def test_a_part_of_a_stream_has_every_fifth_of_each_class(tmp_path):
     assert np.array_equal(labels, LABELS[places])
 
 
+@pytest.mark.parametrize(
+    ("labels", "count", "places"),
+    [
+        ([0, 0, 0, 1, 1, 2], 4, [0, 1, 3, 5]),
+        ([2, 2, 1], 2, [0, 2]),
+        ([5, 5], 9, [0, 1]),
+        ([3, 1], None, [0, 1]),
+        ([], 3, []),
+    ],
+)
+def test_the_first_of_each_class(labels, count, places):
+    assert streams.first_of_each(np.array(labels, int), count).tolist() == places
+
+
 def test_a_stream_of_a_shipped_set():
     stream = open_dataset("fashion", "test")
     images, labels = joined(stream.batches(999))

@@ -9,6 +9,7 @@ import numpy as np
 
 from max78k_sim.arithmetic import pixels_from_q7
 from max78k_sim.errors import InputError
+from max78k_sim.network import Network
 
 from .array_files import ArrayFile, npy_array, npz_arrays, of_array
 from .idx_folders import FASHION_CLASSES, number_names, read_idx_directory
@@ -26,6 +27,21 @@ HAS_PARTS = "has a training and a test part; give split train or test"
 def load_dataset(specification: str, split: str) -> Dataset:
     """``open_dataset``, read whole."""
     return open_dataset(specification, split).load()
+
+
+def load_for(network: Network, specification: str, split: str) -> Dataset:
+    """``load_dataset``; InputError for images, or labels, that a network has no place for."""
+    stream = open_dataset(specification, split)
+    stream.require_shape(network.input_shape, network.name)
+    data, classes = stream.load(), network.output_shape[0]
+    if not len(data):
+        raise InputError(f"{data.name}: no {split} images; give at least five of a class")
+    if data.labels.max() >= classes:
+        raise InputError(
+            f"{specification}: labels of the {split} part reach {data.labels.max()}; "
+            f"{network.name} has {classes} classes, 0 to {classes - 1}"
+        )
+    return data
 
 
 def open_dataset(specification: str, split: str) -> Stream:

@@ -63,6 +63,14 @@ class Stream:
         rows, columns = self.images.shape[-2:]
         return (self.images.shape[1] if len(self.images.shape) == 4 else 1, rows, columns)
 
+    def require_shape(self, needed: tuple[int, int, int], network: str) -> None:
+        """InputError unless samples are what a network takes: (channels, rows, columns)."""
+        if self.shape != needed:
+            raise self.images.error(
+                f"images of {'x'.join(map(str, self.shape))} (CHW); {network} takes "
+                f"{'x'.join(map(str, needed))}"
+            )
+
     def batches(
         self, size: int = PART_SAMPLES, limit: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -121,6 +129,18 @@ def stratified_split(labels: np.ndarray, split: str) -> np.ndarray:
     """
     seen = np.zeros(CLASS_LIMIT, np.int64)
     return np.flatnonzero(is_test(labels, seen) == (split == "test"))
+
+
+def first_of_each(labels: np.ndarray, count: int | None) -> np.ndarray:
+    """Positions of ``count`` samples, as many of each class as of any other; None: all. Rising.
+
+    Data may be in the order of their classes (wav files are), so the first ones are no sample.
+    """
+    rank = np.empty(len(labels), np.int64)  # of a sample among those of its class
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        rank[places] = np.arange(len(places))
+    return np.sort(np.argsort(rank, kind="stable")[:count])
 
 
 def is_test(labels: np.ndarray, seen: np.ndarray) -> np.ndarray:

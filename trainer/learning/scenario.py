@@ -15,8 +15,8 @@ from max78k_sim.loading import load_network
 from max78k_sim.machine import Machine
 from max78k_sim.program import compile_network
 
-from ..data.datasets import load_dataset
-from ..data.streams import Dataset
+from ..data.datasets import load_for
+from ..data.streams import Dataset, first_of_each
 from .experiment import Material, Outcome, Part, class_incremental, experiment
 from .scenario_file import Scenario
 
@@ -47,19 +47,32 @@ def run_scenario(scenario: Scenario, folder: Path | None = None) -> Result:
     """
     machine = machine_of(scenario.network, scenario.checkpoint)
     material = MATERIALS[scenario.kind](scenario, machine)
+    require_samples(scenario, material)
     material.folder = folder
     overrides = dict(scenario.recipe or {})
     if scenario.layers is not None:
         overrides["layers"] = scenario.layers
+    joint = joint_share(scenario, material)
     outcomes = tuple(
         experiment(
             material, scenario.strategy, scenario.examples, seed, scenario.replay, overrides
         )
         for seed in scenario.seeds
     )  # fmt: skip
-    joint = joint_share(scenario, material)
     after = float(np.mean([outcome.overall[1] for outcome in outcomes]))
     return Result(scenario, outcomes, joint, None if joint is None else joint - after)
+
+
+def require_samples(scenario: Scenario, material: Material) -> None:
+    """InputError where there is nothing to learn from, or nothing to count."""
+    for name, part in (("new", material.new), ("old", material.old)):
+        for side, data in (("to learn from", part.shown), ("to count", part.test)):
+            if not len(data):
+                raise InputError(
+                    f"{scenario.data}: no {name} samples {side}; a {scenario.kind} scenario "
+                    "needs new and old ones in the training and in the test part"
+                    + ("" if scenario.test_images is None else ", within test_images")
+                )
 
 
 def machine_of(network: str, checkpoint: str) -> Machine:
@@ -81,20 +94,25 @@ def joint_share(scenario: Scenario, material: Material) -> float | None:
     if scenario.joint_network is None or scenario.joint_checkpoint is None:
         return None
     evaluator = Evaluator(machine_of(scenario.joint_network, scenario.joint_checkpoint))
+    shape, needed = evaluator.network.input_shape, material.new.test.images.shape[1:]
+    if shape != needed:
+        raise InputError(f"joint_network {scenario.joint_network}: takes {shape}, not {needed}")
     tests = material.new.test, material.old.test
     counted = evaluator.evaluate([(test.images, test.labels) for test in tests])
     return counted.of(range(classes_of(material.machine)))
 
 
-def parts_of(specification: str, limit: int | None) -> Part:
-    """A data set's training and test parts."""
-    test = load_dataset(specification, "test")
-    return Part(load_dataset(specification, "train"), test.subset(np.arange(len(test))[:limit]))
+def parts_of(machine: Machine, specification: str, limit: int | None) -> Part:
+    """A data set's training part, and ``limit`` samples (None: all) of its test part."""
+    assert machine.program is not None
+    network = machine.program.plan.network
+    shown, test = (load_for(network, specification, split) for split in ("train", "test"))
+    return Part(shown, test.subset(first_of_each(test.labels, limit)))
 
 
 def with_new_class(scenario: Scenario, machine: Machine) -> Material:
     """One class of the data is new."""
-    whole_part = parts_of(scenario.data, scenario.test_images)
+    whole_part = parts_of(machine, scenario.data, scenario.test_images)
     classes, label = classes_of(machine), scenario.new_class
     if label is None or not 0 <= label < classes:
         raise InputError(f"new_class {label}: the network has classes 0 to {classes - 1}")
@@ -104,7 +122,7 @@ def with_new_class(scenario: Scenario, machine: Machine) -> Material:
 def with_noise(scenario: Scenario, machine: Machine) -> Material:
     """The data, and the same data with noise."""
     assert scenario.noise is not None
-    old = parts_of(scenario.data, scenario.test_images)
+    old = parts_of(machine, scenario.data, scenario.test_images)
     shown, test = (
         noised(data, scenario.noise, stream) for stream, data in enumerate((old.shown, old.test))
     )
@@ -122,9 +140,8 @@ def noised(data: Dataset, deviation: int, stream: int) -> Dataset:
 def with_user(scenario: Scenario, machine: Machine) -> Material:
     """The data, and those of somebody else."""
     assert scenario.user_data is not None
-    new, old = (
-        parts_of(each, scenario.test_images) for each in (scenario.user_data, scenario.data)
-    )
+    both = scenario.user_data, scenario.data
+    new, old = (parts_of(machine, each, scenario.test_images) for each in both)
     return Material(machine, new, old)
 
 

@@ -102,7 +102,7 @@ FIELDS = {
     "kind": Field(one_of(*KINDS), "what is new", required=True),
     "network": Field(text, "the vendor's YAML file, from the scenario's own place", required=True),
     "checkpoint": Field(text, "its quantised checkpoint", required=True),
-    "data": Field(text, "fashion, digits, idx:DIRECTORY, npz:FILE, npy:DIRECTORY", required=True),
+    "data": Field(text, "as max78k train takes it: npz:FILE, wav:DIRECTORY, ...", required=True),
     "new_class": Field(
         whole(0, 1023), "the class to learn", required=True, kinds=("class-incremental",)
     ),
@@ -119,7 +119,7 @@ FIELDS = {
     "layers": Field(list_of(text, "layers"), "names of the layers that are trained"),
     "seeds": Field(list_of(whole(0, 0xFFFFFFFF), "seeds"), "a run each", default=(1,)),
     "recipe": Field(recipe_fields, "fields of the recipe that differ from the strategy's"),
-    "test_images": Field(whole(1, LARGEST), "how many of the test part count, at most"),
+    "test_images": Field(whole(1, LARGEST), "how many of the test part count, all classes alike"),
     "joint_network": Field(text, "a network that learnt everything at once, to compare with"),
     "joint_checkpoint": Field(text, "its quantised checkpoint"),
 }  # fmt: skip
