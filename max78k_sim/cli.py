@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from . import __version__
-from .errors import Max78kError
+from .errors import Max78kError, printable
 from .options import (
     data_options,
     json_option,
@@ -364,6 +364,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_INTERRUPTED
+    except OSError as error:  # of a file that may not be looked at, or whose name is too long
+        if error.filename is None:
+            raise
+        print(f"max78k: error: {printable(error.filename)}: {error.strerror}", file=sys.stderr)
+        return EXIT_USER_ERROR
 
 
 if __name__ == "__main__":

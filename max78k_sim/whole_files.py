@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,4 +23,5 @@ def write_whole(file: Path, write: Callable[[Path], Any]) -> Any:
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=file) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long, for one, cannot be removed either
+            temporary.unlink(missing_ok=True)

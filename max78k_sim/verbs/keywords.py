@@ -14,7 +14,10 @@ def main(options: Namespace) -> None:
     """Make it, and say where it is and how it is read."""
     if len(options.counts) != len(SPLITS) or min(options.counts) < 0 or not sum(options.counts):
         given = ",".join(map(str, options.counts))
-        raise InputError(f"--counts {given}: {len(SPLITS)} numbers, for example 200,60,60,30")
+        raise InputError(
+            f"--counts {given}: {len(SPLITS)} numbers from 0 up, not all of them 0, for example "
+            "200,60,60,30"
+        )
     if options.jobs < 1:
         raise InputError(f"--jobs {options.jobs}: at least 1")
     counts = dict(zip(SPLITS, options.counts, strict=True))

@@ -18,7 +18,7 @@ def main(options: Namespace) -> None:
 
     config_file = options.config_file or networks.DIRECTORY / "fashion" / "network.yaml"
     out = options.out
-    if out is None and (options.config_file or options.held_out_class):
+    if out == "" or (out is None and (options.config_file or options.held_out_class)):
         raise InputError("--out is missing: the folder that the network is written to")
     asked = recipe_beside(config_file) if options.recipe is None else read_recipe(options.recipe)
     asked |= {name: getattr(options, name) for name in ("data", "threads", "seed",

@@ -507,12 +507,20 @@ def test_the_command_trains_what_a_folder_describes(written, tmp_path, capsys):
             "--out is missing: the folder that the network is written to",
         ),
         (("--held-out-class", "bag", "--out", "x"), "--held-out-class 'bag': a class (8), several"),
+        (("--out", ""), "--out is missing: the folder that the network is written to"),
+        (
+            ("--data", "digits", "--held-out-class", "0,77", "--out", "x"),
+            "held-out class 77 is not in 0..9",
+        ),
+        (("--seed", str(1 << 64), "--out", "x"), "18446744073709551615 at most"),
+        (("--threads", "100000", "--out", "x"), "threads is 100000; 1024 at most"),
         (("--recipe", "/no/such/recipe", "--out", "x"), "cannot be read: No such file"),
     ],
 )
-def test_the_command_says_what_is_wrong(arguments, message, capsys):
+def test_the_command_says_what_is_wrong(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["pretrain", *arguments]) == 2
-    assert message in capsys.readouterr().err
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_fashion_data_that_is_shipped_can_be_read():

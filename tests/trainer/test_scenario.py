@@ -68,6 +68,7 @@ REFUSED = [
     (WHOLE.replace("steps: 2", "steps: fast"), "10: recipe .*holds steps 'fast'; it is like 300"),
     (WHOLE + "strategy: magic\n", "11: strategy 'magic': it is one of: fine-tune; last layer"),
     (WHOLE + "layers: []\n", "11: layers .*list of different layers, for example .fc."),
+    (WHOLE + 'joint_network: "a\\0b"\n', "11: joint_network .*: it is text"),
     (WHOLE + "joint_network: a\n", "joint_network and joint_checkpoint: give both or neither"),
 ]
 

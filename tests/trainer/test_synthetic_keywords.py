@@ -160,5 +160,12 @@ def test_errors_are_for_people(tmp_path, monkeypatch, capsys):
     assert cli.main(["keywords", "--out", out]) == 2
     assert "espeak-ng is not installed; on Debian and Ubuntu: apt" in capsys.readouterr().err
     assert cli.main(["keywords", "--out", out, "--counts", "1,2"]) == 2
-    assert "--counts 1,2: 4 numbers, for example 200,60,60,30" in capsys.readouterr().err
-    assert not (tmp_path / "set").exists() and not (tmp_path / "set.tmp").exists()
+    assert "--counts 1,2: 4 numbers from 0 up, not all of them 0" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_a_like_name_stays(tmp_path):
+    (tmp_path / "set.tmp").mkdir()
+    (tmp_path / "set.tmp" / "mine").touch()
+    make_keywords(tmp_path / "set", 1, SMALL, tone)
+    assert (tmp_path / "set.tmp" / "mine").exists() and len(list(tmp_path.iterdir())) == 2

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -268,18 +268,17 @@ def make_keywords(
         raise InputError("is there already; give a new folder", file=out)
     clips = plan(seed, counts, words)
     used = versions({clip.engine for clip in clips}) if speaker is speak else {}
-    working = out.with_name(f"{out.name}.tmp")
-    shutil.rmtree(working, ignore_errors=True)
     try:
-        for engine, folder in FOLDERS.items():
-            some = tuple(clip for clip in clips if clip.engine == engine)
-            if some:
-                write_folder(working / folder, seed, some, speaker, jobs, used)
-        working.rename(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+            working = Path(place, out.name)
+            for engine, folder in FOLDERS.items():
+                some = tuple(clip for clip in clips if clip.engine == engine)
+                if some:
+                    write_folder(working / folder, seed, some, speaker, jobs, used)
+            working.rename(out)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=out) from None
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
     return {split: sum(clip.split == split for clip in clips) for split in SPLITS}
 
 

@@ -218,13 +218,22 @@ def pretrain_each(
     What is there already, made by the same recipe from the same data, is kept.
     """
     _, test = training_parts(replace(recipe, holdout_class=None))
-    for label in range(len(test.class_names)) if classes is None else classes:
+    labels = range(len(test.class_names))
+    for label in classes or ():  # before the first network is trained
+        check_held_out(label, labels)
+    for label in labels if classes is None else dict.fromkeys(classes):
         directory = Path(out_directory, str(label))
         one = replace(recipe, holdout_class=label)
         if is_made(directory, config_file, one, policy):
             report(f"{directory}: is there already")
         else:
             pretrain(config_file, directory, one, policy, report)
+
+
+def check_held_out(label: int, classes: range) -> None:
+    """InputError unless the data have this class."""
+    if label not in classes:
+        raise InputError(f"held-out class {label} is not in 0..{len(classes) - 1}")
 
 
 def is_made(directory: Path, config_file: str | Path, recipe: Recipe, policy: Policy) -> bool:
@@ -315,8 +324,8 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     if recipe.data != "fashion":
         train = without_shipped_images(train)
     classes = range(len(train.class_names))[: recipe.first_classes]
-    if recipe.holdout_class is not None and recipe.holdout_class not in classes:
-        raise InputError(f"held-out class {recipe.holdout_class} is not in 0..{len(classes) - 1}")
+    if recipe.holdout_class is not None:
+        check_held_out(recipe.holdout_class, classes)
     few = recipe.held_out_examples
     told_apart = range(len(train.class_names))[: len(classes) + recipe.helping_classes]
     if len(told_apart) < len(classes) + recipe.helping_classes:

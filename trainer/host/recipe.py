@@ -39,8 +39,10 @@ LOWEST_OPTIONS = {
     "gain": 0,
     "tilt": 0,
     "echo": 0,
+    "seed": -1 << 63,
     "threads": 1,
 }
+HIGHEST_OPTIONS = {"seed": (1 << 64) - 1, "threads": 1024}  # the seed: torch's limits
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class Recipe:
             if value is not None and not lowest <= value < math.inf:
                 finite = ", and no infinity" if value == math.inf else ""
                 raise InputError(f"{name} is {value}; {lowest} or more is needed{finite}")
+        for name, highest in HIGHEST_OPTIONS.items():
+            if getattr(self, name) > highest:
+                raise InputError(f"{name} is {getattr(self, name)}; {highest} at most")
         if self.helping_classes and self.first_classes is None:
             raise InputError("helping_classes come after first_classes, which is not given")
 

@@ -46,8 +46,8 @@ def one_of(*names: str) -> Callable:
 
 
 def text(value: object) -> str:
-    """Any text."""
-    if not isinstance(value, str) or not value:
+    """Any text that can be printed."""
+    if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError("is text")
     return value
 
