@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 
 from llvmlite import ir
@@ -235,38 +236,64 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
 def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
     """All pixels, in tiles for a number of vectors; the last pixel fills the last tile up."""
     pixels = I64(path.pixels[vectors - 1])
-    sample, row, column = (variable(builder, I64, I64(0)) for _ in range(3))
-    arena, size, last = job.arena, job.size, builder.sub(total, I64(1))
-    source_row, source_column, source = step.source_row, step.source_column, step.source
-    target_row, target_column = step.target_row, step.target_column
+    last, zero = builder.sub(total, I64(1)), I64(0)
     rows, columns = step.rows, step.columns
+    row, column = variable(builder, I64, zero), variable(builder, I64, zero)
+    places = [
+        Places(builder, job, first, steps, (rows, columns))
+        for first, steps in (
+            (step.source, (step.source_row, step.source_column)),
+            (to, (step.target_row, step.target_column)),
+        )
+    ]
     count = builder.sdiv(builder.add(total, builder.sub(pixels, I64(1))), pixels)
     with loop(builder, count) as number:
         first = builder.mul(number, pixels)
         with loop(builder, pixels) as pixel:
-            at_row, at_column = builder.load(row), builder.load(column)
-            base = at(builder, arena, builder.load(sample), size)
-            place = at(builder, builder.add(base, source), at_row, source_row)
-            place = at(builder, place, at_column, source_column)
-            store(builder, place, at(builder, operands["sources"], pixel, NUMBER))
-            place = at(builder, builder.add(base, to), at_row, target_row)
-            place = at(builder, place, at_column, target_column)
-            store(builder, place, at(builder, operands["targets"], pixel, NUMBER))
+            for each, name in zip(places, ("sources", "targets"), strict=True):
+                place = builder.load(each.place)
+                store(builder, place, at(builder, operands[name], pixel, NUMBER))
             more = builder.icmp_signed("<", builder.add(first, pixel), last)
             with builder.if_then(more):
-                advance(builder, [(column, columns), (row, rows), (sample, None)])
+                for each in places:
+                    each.move(each.column)
+                with counted(builder, column, columns):
+                    for each in places:
+                        each.move(each.row)
+                    with counted(builder, row, rows):
+                        for each in places:
+                            each.move(each.sample)
         tile(builder, path, vectors, operands)
 
 
-def advance(builder, places) -> None:
-    """The first number goes up; where it reaches its limit, it is 0, and the next goes up."""
-    (place, limit), *rest = places
+class Places:
+    """The address of a pixel, and what takes it to the next: of its row, of its map, of all.
+
+    From the end of a row to the next one, and from the end of a map to the next sample's, are steps
+    that come on top.
+    """
+
+    def __init__(self, builder, job, first, steps, size):
+        self.builder, (down, across), (rows, columns) = builder, steps, size
+        self.place = variable(builder, I64, builder.add(job.arena, first))
+        self.column = across
+        self.row = builder.sub(down, builder.mul(columns, across))
+        self.sample = builder.sub(job.size, builder.mul(rows, down))
+
+    def move(self, step) -> None:
+        """By so many bytes."""
+        builder = self.builder
+        builder.store(builder.add(builder.load(self.place), step), self.place)
+
+
+@contextmanager
+def counted(builder, place, limit):
+    """A number goes up; where it reaches its limit, it is 0, and the code inside is run."""
     value = builder.add(builder.load(place), I64(1))
     builder.store(value, place)
-    if rest:
-        with builder.if_then(builder.icmp_signed("==", value, limit)):
-            builder.store(I64(0), place)
-            advance(builder, rest)
+    with builder.if_then(builder.icmp_signed("==", value, limit)):
+        builder.store(I64(0), place)
+        yield
 
 
 # ---- all steps ----------------------------------------------------------------------------------

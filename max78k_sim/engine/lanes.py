@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from ..arithmetic import ACTIVATION_MAX
+from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from .steps import LANES, NUMBER
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -83,8 +83,11 @@ def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
 def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """``finish`` where ``left`` is 0 and ``absolute`` is false."""
     value = builder.ashr(builder.add(sums, finishing["half"]), finishing["right"])
-    value = clip(builder, value, finishing["least"], constant(SUMS, ACTIVATION_MAX))
-    return builder.trunc(builder.xor(value, finishing["flip"]), SMALL)
+    least, most = constant(SUMS, ACTIVATION_MIN), constant(SUMS, ACTIVATION_MAX)
+    value = builder.trunc(clip(builder, value, least, most), SMALL)  # one instruction of some
+    least, flip = (builder.trunc(finishing[name], SMALL) for name in ("least", "flip"))
+    larger = builder.icmp_signed(">", value, least)
+    return builder.xor(builder.select(larger, value, least), flip)
 
 
 def at(builder: ir.IRBuilder, address, number, size):
