@@ -31,7 +31,7 @@ PATHS = {  # the fastest first
     path.name: path
     for path in (
         Path("avx512-vnni", VNNI, group=1, pair_limit=False, pixels=(12, 10, 8, 6)),
-        Path("avx512", VNNI[:2], group=2, pair_limit=True, pixels=(8, 8, 6, 5)),
+        Path("avx512", VNNI[:2], group=2, pair_limit=True, pixels=(8, 8, 6, 6)),
         Path("avx-vnni", ("avx2", "avxvnni"), group=1, pair_limit=False, pixels=(6, 2, 2, 1)),
         Path("avx2", ("avx2",), group=2, pair_limit=True, pixels=(4, 2, 2, 1)),
         Path("neon", ("dotprod",), group=1, pair_limit=False, pixels=(5, 2, 1, 1), offset=128),
