@@ -83,10 +83,7 @@ def restore(trainer: Trainer, file: Path, mark: str) -> None:
         for name, array in found.items():
             if (array.shape, array.dtype) != (mine[name].shape, mine[name].dtype):
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-        if counts.shape != (1 + len(trainer.stores),):
-            raise ValueError(f"counts have shape {counts.shape}")
-        if right.shape != (counts[0],):
-            raise ValueError(f"there are {right.shape} steps, not {counts[0]}")
+        check_counts(trainer, counts, right)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"not a snapshot ({error}); delete it to start anew", file=file) from None
     for name, array in found.items():
@@ -96,3 +93,16 @@ def restore(trainer: Trainer, file: Path, mark: str) -> None:
     trainer.step, trainer.right = int(counts[0]), right.tolist()
     for store, count in zip(trainer.stores.values(), counts[1:], strict=True):
         store.slots_written = int(count)
+
+
+def check_counts(trainer: Trainer, counts: np.ndarray, right: np.ndarray) -> None:
+    """ValueError unless these can be the counts of a run of this recipe."""
+    if counts.dtype != np.int64 or right.dtype != np.int64:
+        raise ValueError(f"counts are {counts.dtype} and {right.dtype}")
+    if counts.shape != (1 + len(trainer.stores),) or counts.min() < 0:
+        raise ValueError(f"counts have shape {counts.shape}, or are below 0")
+    if right.shape != (counts[0],) or counts[0] > trainer.recipe.steps:
+        steps = trainer.recipe.steps
+        raise ValueError(f"there are {right.shape} steps, not {counts[0]} of {steps}")
+    if len(right) and not 0 <= right.min() <= right.max() <= trainer.recipe.batch:
+        raise ValueError(f"more were right than the {trainer.recipe.batch} of a batch")

@@ -25,7 +25,15 @@ from trainer.schedule import schedule_of
 
 from ..errors import InputError
 from ..program import Program
-from .common import compiled, network_from, part_of, pool_from, progress, recipe_from
+from .common import (
+    compiled,
+    network_from,
+    new_class_from,
+    part_of,
+    pool_from,
+    progress,
+    recipe_from,
+)
 
 SHOWN = 100  # of the last examples: how many were right
 
@@ -82,7 +90,7 @@ def train(client: BoardClient, options: Namespace, console: Console) -> dict[str
     """Show examples as ``max78k train`` would, batch by batch; what came of it."""
     network = client.program.plan.network
     recipe = recipe_from(options, network)
-    new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
+    new_class = new_class_from(options, network)
     pool = pool_from(options, load_for(network, options.data, "train"), new_class)
     schedule = schedule_of(pool, recipe)
     client.restart(recipe.seed)

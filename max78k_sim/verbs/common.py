@@ -66,6 +66,15 @@ def recipe_from(options: Namespace, network: Network):
     return Recipe(**given)
 
 
+def new_class_from(options: Namespace, network: Network) -> int:
+    """The class to learn, by default the last one; InputError where the network has no such."""
+    classes = network.output_shape[0]
+    label = classes - 1 if options.new_class is None else options.new_class
+    if not 0 <= label < classes:
+        raise InputError(f"--new-class {label}: the network has classes 0 to {classes - 1}")
+    return label
+
+
 def pool_from(options: Namespace, dataset, new_class: int):
     """Examples for training, in the data set's order: of the new class, then of each old class."""
     from trainer.loop import Pool

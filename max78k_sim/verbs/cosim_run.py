@@ -30,7 +30,7 @@ from ..latency import ACCELERATOR_HERTZ
 from ..machine import Machine
 from ..network import Network
 from ..program import Program, compile_network
-from .common import pool_from
+from .common import new_class_from, pool_from
 from .training import exponents_of, training_step
 from .training_memory import kernel_copy, memory_plan
 
@@ -196,7 +196,7 @@ def prepare(options: Namespace, program: Program, recipe: Recipe) -> Task:
         images = random.integers(-128, 128, (RANDOM_SAMPLES, *network.input_shape)).astype(np.int8)
         labels = random.integers(classes, size=RANDOM_SAMPLES)
         return Task(program, recipe, Pool(images, labels, RANDOM_SAMPLES // 2), options.arm, copy)
-    new_class = classes - 1 if options.new_class is None else options.new_class
+    new_class = new_class_from(options, network)
     pool = pool_from(options, load_for(network, options.data, "train"), new_class)
     return Task(program, recipe, pool, options.arm, copy)
 

@@ -13,6 +13,7 @@ from firmware.project.log import log_text
 from firmware.project.project import Choices, Project, make_project
 from firmware.protocol.program import PROTOCOL, protocol_files
 from firmware.training.linear import describe
+from trainer.recipe import Recipe
 
 from ..errors import InputError
 from ..loading import read_sample
@@ -24,6 +25,8 @@ from .kept_examples import replay_from
 
 def main(options: Namespace) -> None:
     """Write the project and, with --train, the training step and its known-answer test."""
+    if not options.train:
+        refuse_recipe(options)
     network = network_from(options)
     program = compiled(network)
     choices = choices_from(options, network.name)
@@ -46,6 +49,14 @@ def main(options: Namespace) -> None:
     if training:
         print(training)
     print("\n".join(closing(options, project, program)))
+
+
+def refuse_recipe(options: Namespace) -> None:
+    """InputError for what only a training step takes."""
+    for name in (*(field.name for field in fields(Recipe)), "kernel_copy"):
+        if getattr(options, name, None) is not None:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} says how the program learns; give --train, too")
 
 
 def protocol(program: Program, options: Namespace) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from firmware.memories import SRAM
 from firmware.training.check import TrainingCheck
 from firmware.training.tables import TrainingStep
 from trainer.data.datasets import load_for, open_dataset
@@ -11,7 +12,7 @@ from trainer.recipe import Recipe
 
 from ..errors import InputError
 from ..program import Program, compile_network
-from .common import pool_from
+from .common import new_class_from, pool_from
 from .kept_examples import shown
 from .training import exponents_of, trainer_of, training_check, training_step
 from .training_memory import kernel_copy, memory_plan
@@ -24,6 +25,9 @@ def prepare(
 
     Units of hidden layers' gradients are those that ``train`` with the same options takes.
     """
+    new_class_from(options, program.plan.network)
+    if options.sram << 10 > SRAM.size:
+        raise InputError(f"--sram {options.sram}: the processor has {SRAM.size >> 10} KB")
     memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:
         program = compile_network(memory.plan.network)
@@ -42,7 +46,7 @@ def prepare(
 def exponents_from(options: Namespace, program: Program, recipe: Recipe) -> dict[int, int]:
     """Units of the gradients, from the examples of the first batch of ``train``."""
     network = program.plan.network
-    new_class = network.output_shape[0] - 1 if options.new_class is None else options.new_class
+    new_class = new_class_from(options, network)
     if open_dataset(options.data, "train").shape != network.input_shape:
         raise InputError(
             f"--data {options.data}: its examples are no {network.input_shape}, as the network "

@@ -35,6 +35,7 @@ from .common import (
     export_parameters,
     make_directory,
     network_from,
+    new_class_from,
     part_of,
     pool_from,
     progress,
@@ -92,10 +93,7 @@ def main(options: Namespace) -> None:
 
 def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
     """Data, and a plan of the memory that backward reads; InputError where something is wrong."""
-    classes = network.output_shape[0]
-    new_class = classes - 1 if options.new_class is None else options.new_class
-    if not 0 <= new_class < classes:
-        raise InputError(f"--new-class {new_class}: the network has classes 0 to {classes - 1}")
+    new_class = new_class_from(options, network)
     program = compiled(network)
     memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:  # outputs elsewhere, so that backward finds what it needs

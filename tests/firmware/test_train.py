@@ -241,7 +241,10 @@ def test_generate_takes_hidden_layers(tmp_path, capsys):
     (
         (("--layers", "conv3"), "most of it for velocities (110,848 bytes), and the budget is"),
         (("--layers", "conv9"), "has no layer 'conv9'"),
-        (("--layers", "conv4", "--new-class", "12"), "no training images of class 12"),
+        (
+            ("--layers", "conv4", "--new-class", "12"),
+            "--new-class 12: the network has classes 0 to 9",
+        ),
         (("--layers", "fc", "--rate-shift", "30"), "the total right shift would be"),
     ),
 )

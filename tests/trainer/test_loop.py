@@ -164,6 +164,28 @@ def snapshot_step(file):
         return 0
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("counts", lambda counts: counts + 10**6, "steps, not 10000"),
+        ("counts", lambda counts: -counts, "below 0"),
+        ("counts", lambda counts: counts * 1.0, "counts are float64"),
+        ("right", lambda right: right.astype("U3"), "counts are int64 and <U3"),
+        ("right", lambda right: right - 99, "more were right than the 4 of a batch"),
+        ("right", lambda right: right[1:], "steps, not"),
+        ("memory_bias", lambda words: words[:1], "memory_bias is uint32 of shape"),
+    ],
+)
+def test_a_damaged_snapshot_is_refused(tmp_path, name, change, message):
+    snapshot = tmp_path / "snapshot.npz"
+    trained(snapshot=snapshot, stop_at=4)
+    with np.load(snapshot) as stored:
+        arrays = dict(stored)
+    np.savez(snapshot, **(arrays | {name: change(arrays[name])}))
+    with pytest.raises(InputError, match=f"not a snapshot .*{message}.*delete it to start anew"):
+        trained(snapshot=snapshot)
+
+
 def test_a_snapshot_of_another_run_is_refused(tmp_path):
     snapshot = tmp_path / "snapshot.npz"
     trained(snapshot=snapshot)
