@@ -139,6 +139,23 @@ def test_a_whitened_direction_undoes_the_covariance():
     assert starts.discriminant(data_, labels, 50_000) == pytest.approx(exact, rel=0.05, abs=0.01)
 
 
+def test_one_example_of_each_class_still_has_a_direction():
+    latents = np.array([[3.0, 1.0], [1.0, 1.0]])
+    found = starts.discriminant(latents, np.array([1, 0]), 1)
+    assert found / np.abs(found).max() == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(np.zeros((3, 2)), "holds values of 3 samples, the data have 4"), (None, "cannot be read")],
+)
+def test_latents_of_other_data_are_not_taken(tmp_path, content, message):
+    file = tmp_path / "new-shown-4.npy"
+    file.write_bytes(b"") if content is None else np.save(file, content)
+    with pytest.raises(InputError, match=message):
+        experiment.kept_before(file, 4)
+
+
 def test_the_fit_of_scale_and_offset_is_the_least_loss():
     random = np.random.default_rng(2)
     new = np.arange(300) < 60

@@ -105,3 +105,42 @@ def test_more_classes_than_the_network_has(bases, tmp_path):
     found.shown = replace(found.shown, class_names=tuple("abcdefghijkl"))
     with pytest.raises(InputError, match="tells 10 classes apart, the data have 12; give --first"):
         found.material(9)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('["key", {"strat', None),  # killed as it wrote
+        ('{"key"}\n', ":1: is no outcome of a run; delete the line"),
+        ('["key", {"strategy": "cwr"}]\n', ":1: is no outcome of a run; delete the line"),
+    ],
+)
+def test_outcomes_of_a_killed_run(bases, tmp_path, content, message, capsys):
+    file = tmp_path / "work" / "outcomes.jsonl"
+    file.parent.mkdir()
+    file.write_text(content)
+    if message is None:
+        Bases.find(bases, "digits", "digits", file.parent)
+        assert file.read_text() == ""
+        return
+    assert main(["new-class", "digits", *options(bases)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--seeds", "0"), "argument --seeds: 0: at least 1"),
+        (("--first-classes", "-1"), "argument --first-classes: -1: at least 1"),
+    ],
+)
+def test_numbers_that_cannot_be(bases, more, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["bits", "digits", *options(bases, *more)])
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_a_file(bases, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["bits", "digits", *options(bases, "--work", str(tmp_path / "file"))]) == 2
+    assert "file: File exists" in capsys.readouterr().err

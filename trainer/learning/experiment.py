@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from max78k_sim.errors import InputError
+from max78k_sim.errors import InputError, printable
 from max78k_sim.machine import Machine
 
 from ..data.streams import Dataset
@@ -64,7 +64,7 @@ class Material:
             return strategies.kept_values(trainer, strategy, images)
         file = None if self.folder is None else self.folder / f"{part}-{side}-{key[1]}.npy"
         if file is not None and file.exists():
-            return np.load(file)
+            return kept_before(file, len(images))
         values = strategies.kept_values(trainer, strategy, images)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +97,21 @@ class Outcome:
     new_bytes: int
     state_bytes: int
     sha256: str
+
+
+def kept_before(file: Path, samples: int) -> np.ndarray:
+    """Values of an earlier run; InputError where they are not of these samples."""
+    try:
+        values = np.load(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot be read ({printable(error)}); delete it", file=file) from None
+    if len(values) != samples:
+        raise InputError(
+            f"holds values of {len(values)} samples, the data have {samples}: it was made from "
+            f"other data; delete {file.parent}, or take another folder",
+            file=file,
+        )
+    return values
 
 
 def choose(count: int, wanted: int, seed: int) -> np.ndarray:

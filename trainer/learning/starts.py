@@ -104,6 +104,7 @@ def discriminant(data: np.ndarray, labels: np.ndarray, new: int) -> np.ndarray:
     freedom = max(1, len(data) - len(np.unique(labels)))
     covariance = centred.T @ centred / freedom
     share = SHRINKAGE * np.trace(covariance) / len(covariance)
+    share = share or 1.0  # one example of each class: all directions alike
     difference = data[:new].mean(axis=0) - data[new:].mean(axis=0)
     return np.linalg.solve(covariance + share * np.eye(len(covariance)), difference)
 

@@ -117,10 +117,21 @@ class Bases:
         return self.work / "outcomes.jsonl"
 
     def _read_outcomes(self) -> None:
-        if self._file.exists():
-            for line in self._file.read_text(encoding="utf-8").splitlines():
-                key, values = json.loads(line)
-                self._outcomes[key] = outcome_from(values)
+        """What runs before this one wrote; a last line that a killed one left half is dropped."""
+        if not self._file.exists():
+            return
+        content = self._file.read_bytes()
+        if whole := content[: content.rfind(b"\n") + 1]:
+            for number, line in enumerate(whole.decode("utf-8").splitlines(), 1):
+                try:
+                    key, values = json.loads(line)
+                    self._outcomes[key] = outcome_from(values)
+                except (ValueError, TypeError, AttributeError):
+                    message = "is no outcome of a run; delete the line"
+                    raise InputError(message, file=self._file, line=number) from None
+        if whole != content:
+            with self._file.open("rb+") as stream:
+                stream.truncate(len(whole))
 
     def joint_evaluation(self) -> Evaluation | None:
         """The joint network on the whole test part."""
