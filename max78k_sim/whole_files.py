@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders for them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,3 +26,17 @@ def write_whole(file: Path, write: Callable[[Path], Any]) -> Any:
     finally:
         with suppress(OSError):  # a name that is too long, for one, cannot be removed either
             temporary.unlink(missing_ok=True)
+
+
+def make_directory(name: str | Path) -> Path:
+    """A folder for results; InputError, before they are computed, where none can be written."""
+    if not str(name):
+        raise InputError("--out has no name; give the folder for results, . for this one")
+    directory = Path(name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make this directory: {error.strerror}", file=name) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError("nothing may be written into this directory", file=name)
+    return directory

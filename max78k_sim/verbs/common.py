@@ -149,18 +149,6 @@ def write_json(file: Path, content: Any) -> None:
     write_whole(file, lambda name: name.write_text(json.dumps(content, indent=2) + "\n"))
 
 
-def make_directory(name: str) -> Path:
-    """A directory for results; InputError when it cannot be one."""
-    if not name:
-        raise InputError("--out has no name; give the folder for results, . for this one")
-    directory = Path(name)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make this directory: {error.strerror}", file=name) from None
-    return directory
-
-
 def export_parameters(file: Path, network: Network, machine) -> None:
     """The weights that the chip holds now, as an .npz that load_network reads back."""
     from .. import placement

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from firmware.cosim.phases import PHASES
 
-from .common import compiled, make_directory, network_from, progress, recipe_from, seeds_from
+from ..whole_files import make_directory
+from .common import compiled, network_from, progress, recipe_from, seeds_from
 from .cosim_run import Cost, Outcome, Task, prepare, run
 
 EXIT_DIFFERENT = 1

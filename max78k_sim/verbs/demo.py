@@ -33,9 +33,9 @@ from ..machine import Machine
 from ..map_text import render_map
 from ..network import Network
 from ..program import Program, compile_network
+from ..whole_files import make_directory
 from .common import (
     export_parameters,
-    make_directory,
     part_of,
     pool_from,
     progress,

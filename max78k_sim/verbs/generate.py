@@ -18,7 +18,8 @@ from trainer.recipe import Recipe
 from ..errors import InputError
 from ..loading import read_sample
 from ..program import Program
-from .common import compiled, make_directory, network_from, recipe_from
+from ..whole_files import make_directory
+from .common import compiled, network_from, recipe_from
 from .generate_training import prepare
 from .kept_examples import replay_from
 

@@ -29,11 +29,11 @@ from ..latency import latency
 from ..machine import Machine
 from ..network import Network
 from ..program import Program, compile_network
+from ..whole_files import make_directory
 from . import train_scenario
 from .common import (
     compiled,
     export_parameters,
-    make_directory,
     network_from,
     new_class_from,
     part_of,

@@ -14,7 +14,8 @@ from trainer.learning.scenario_file import read_scenario
 
 from ..errors import InputError, Max78kError
 from ..options import data_options, kept_options, network_options, recipe_options, sram_option
-from .common import make_directory, seeds_from, write_json
+from ..whole_files import make_directory
+from .common import seeds_from, write_json
 
 SHARES = ("new", "old", "overall")  # of an Outcome: right answers before and after
 

@@ -190,6 +190,17 @@ def test_train_on_data_that_do_not_fit(capsys, tmp_path, shape, classes, message
     assert code == 2 and message in err and not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_may_not_be_written_is_told_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda name, mode: False)
+    for arguments in (
+        ("train", *fashion.NETWORK_OPTIONS, *SHORT),
+        ("pretrain", "--data", "digits"),
+    ):
+        code, _, err = run(capsys, *arguments, "--out", tmp_path)
+        assert code == 2 and f"{tmp_path}: nothing may be written into this directory" in err
+        assert not list(tmp_path.iterdir())
+
+
 def test_train_where_nothing_measures_the_old_classes(capsys, tmp_path):
     np.savez(tmp_path / "data.npz", x=np.zeros((60, 28, 28), np.uint8), y=np.full(60, 9))
     arguments = ("train", *fashion.NETWORK_OPTIONS, *SHORT, "--data", f"npz:{tmp_path}/data.npz")

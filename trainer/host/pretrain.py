@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from max78k_sim.errors import InputError, Max78kError
+from max78k_sim.whole_files import make_directory
 
 from ..data.datasets import Dataset, load_dataset, without_shipped_images
 from .augment import augmented
@@ -177,12 +178,11 @@ def pretrain(
     gets).  Raises InputError for data or options that cannot be trained, HardwareLimit for what
     the chip does not hold.
     """
-    directory = Path(out_directory)
     recipe = split_epochs(recipe, policy)
     train, test = training_parts(recipe)
     plan, written = plans(config_file, policy, recipe, train, test)
     check_that_the_chip_holds(plan)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = make_directory(out_directory)
     lines: list[str] = []
 
     def tell(line: str) -> None:
