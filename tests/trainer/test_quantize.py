@@ -191,6 +191,7 @@ REFUSED = [
     (changed("conv1.bn.weight", np.ones(4, "f4")), "batch normalisation is not folded"),
     (changed("conv1.bn.running_mean", np.ones(4, "f4")), "batch normalisation is not folded"),
     ({"state_dict": {"epoch": 1}}, "has no layer: no key ends in .weight"),
+    (checkpoint([1, -7]), "is quantised already: its weights are whole numbers; give the checkpoi"),
     (checkpoint([1]) | {"extras": {"clipping_method": "MAX"}}, "is quantised already"),
 ]
 

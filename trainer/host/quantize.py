@@ -181,6 +181,11 @@ def quantise(root: dict[Any, Any], method: Method) -> Quantised:
             f"is quantised already (clipping_method {printable(done['clipping_method'])}); give "
             "the checkpoint that training wrote"
         )
+    if are_integers(root["state_dict"]):
+        raise InputError(
+            "is quantised already: its weights are whole numbers; give the checkpoint that "
+            "training wrote"
+        )
     job = _Job(root, method)
     layers: list[QuantisedLayer] = []
     for key, value in root["state_dict"].items():
@@ -203,6 +208,18 @@ def quantise(root: dict[Any, Any], method: Method) -> Quantised:
     if not layers:
         raise InputError("its state_dict has no layer: no key ends in .weight; train a model")
     return Quantised(job.result(), tuple(layers))
+
+
+def are_integers(state: dict[Any, Any]) -> bool:
+    """Whether all weights are whole numbers of 8 bits, some beyond -1 to 1: no training ends so."""
+    weights = [
+        value
+        for key, value in state.items()
+        if isinstance(key, str) and key.endswith(".weight") and isinstance(value, np.ndarray)
+        if value.ndim > 1 and value.size and value.dtype.kind == "f"
+    ]
+    whole = all(np.array_equal(each, np.clip(np.rint(each), -128, 127)) for each in weights)
+    return whole and any(np.abs(each).max() > 1 for each in weights)
 
 
 DROPPED = ("w_zero_point", "b_zero_point", "base_b_q")
