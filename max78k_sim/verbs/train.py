@@ -20,6 +20,7 @@ from trainer.host.vendor_checkpoint import write_back
 from trainer.loop import Pool, Trainer, memory_digest, train
 from trainer.memory.plan import MemoryPlan
 from trainer.memory.text import explain
+from trainer.parameter import WideBias
 from trainer.recipe import Recipe
 from trainer.step_cost import StepCost, step_products
 
@@ -88,6 +89,8 @@ def main(options: Namespace) -> None:
         return
     print(f"new class {task.new_class}: {change(whole['new_before'], whole['new_after'])}")
     print(f"old classes: {change(whole['old_before'], whole['old_after'])}")
+    if recipe.wide_bias:
+        print("32-bit biases: wide_biases of result.json; trained.* are without them")
     print(f"{directory}/result.json, and of each run trained.pth.tar, trained.npz, steps.csv")
 
 
@@ -181,7 +184,14 @@ def outcome(task: Task, trainer: Trainer, before, after) -> dict[str, Any]:
             "millijoules_a_step": round(cost.joules * 1e3, 3),
         },
         "sha256": memory_digest(trainer.machine.memory),
+        **wide_biases(trainer),
     }
+
+
+def wide_biases(trainer: Trainer) -> dict[str, list[int]]:
+    """What the processor adds to each sum, where it learnt that; no file of weights has room."""
+    found = [each.values for each in trainer.parameters.values() if isinstance(each, WideBias)]
+    return {"wide_biases": found[0].tolist()} if found else {}
 
 
 def share(found: Evaluation, classes: list[int]) -> float | None:

@@ -122,6 +122,7 @@ def test_a_stretch_is_linear_in_between_and_silent_outside():
 FAULTS = [
     ([("blur", 1)], "augmentation 'blur' is not one of shift, mirror, noise, delay, stretch"),
     ([("shift", 0)], "augmentation shift 0: 1 to 64 is possible, pixels"),
+    ([("shift", 1.5)], "augmentation shift 1.5: 1 to 64 is possible, pixels"),
     ([("noise", 65)], "augmentation noise 65: 1 to 64 is possible, the largest deviation"),
     ([("mirror", 1), ("mirror", 1)], "augmentation mirror is given twice"),
     ([("delay", 5)], r"augmentation delay is of sound, \(128, 128, 1\); the input is \(1, 4, 4\)"),

@@ -134,6 +134,8 @@ def test_train_several_layers_with_several_seeds(capsys, tmp_path):
     result = json.loads((tmp_path / "result.json").read_text())
     assert [each["seed"] for each in result["runs"]] == [1, 2]
     assert result["runs"][0]["sha256"] != result["runs"][1]["sha256"]
+    assert [len(each["wide_biases"]) for each in result["runs"]] == [10, 10]
+    assert "32-bit biases: wide_biases of result.json; trained.* are without them" in out
     assert result["runs"][0]["sram_peak"] == sum(result["runs"][0]["sram_bytes"].values())
     rows = (tmp_path / "seed-1" / "steps.csv").read_text().splitlines()
     assert rows[0] == "step,right" and len(rows) == 1 + result["runs"][0]["steps"]

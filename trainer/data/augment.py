@@ -58,7 +58,7 @@ def checked(name: str, amount: int, shape: tuple[int, ...], done: list[str]) -> 
     kind = KINDS[name]
     if name in done:
         raise InputError(f"augmentation {name} is given twice; once is possible")
-    if not 1 <= amount <= kind.most:
+    if not isinstance(amount, int) or not 1 <= amount <= kind.most:
         raise InputError(f"augmentation {name} {amount}: 1 to {kind.most} is possible, "
                          f"{kind.amount}")  # fmt: skip
     if kind.audio and shape != INPUT_SHAPE:
