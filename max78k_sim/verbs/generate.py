@@ -72,6 +72,11 @@ def protocol(program: Program, options: Namespace) -> dict[str, str]:
         return {}
     network = program.plan.network
     recipe = recipe_from(options, network)
+    if recipe.wide_bias:
+        raise InputError(
+            "--wide-bias: the program at a serial port answers with, and saves, what the chip "
+            "holds; leave out --wide-bias or --protocol"
+        )
     trained = (recipe.layers or (network.layers[-1].name,)) if options.train else ()
     return protocol_files(
         program,

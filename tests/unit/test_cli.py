@@ -295,6 +295,8 @@ BAD = (
      "--new-class 10: the network has classes 0 to 9"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--sram", "129", "--out", "x"),
      "--sram 129: the processor has 128 KB"),
+    (("generate", *fashion.NETWORK_OPTIONS, *TALKS, "--wide-bias", "--out", "x"),
+     "--wide-bias: the program at a serial port answers with, and saves, what the chip holds"),
     (("generate", *fashion.NETWORK_OPTIONS, "--layers", "fc", "--out", "x"),
      "--layers says how the program learns; give --train, too"),
     (("generate", *fashion.NETWORK_OPTIONS, "--train", "--save", "--out", "x"),
