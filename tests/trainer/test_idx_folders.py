@@ -96,8 +96,17 @@ def test_faults(tmp_path, case):
     assert message in str(caught.value) and "emnist-letters-train-" in str(caught.value)
 
 
-def test_a_damaged_mapping_file(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("A is 65\n", "cannot be read: invalid"),
+        ("1 65\n999999999 66\n", "has a label 999999999; up to 1024 is possible"),
+        ("1 99999999999\n", "cannot be read"),
+        ("1\n", "cannot be read"),
+    ],
+)
+def test_a_damaged_mapping_file(tmp_path, content, message):
     write_emnist(tmp_path)
-    (tmp_path / "emnist-letters-mapping.txt").write_text("A is 65\n")
-    with pytest.raises(InputError, match=r"emnist-letters-mapping.txt: cannot be read: invalid"):
+    (tmp_path / "emnist-letters-mapping.txt").write_text(content)
+    with pytest.raises(InputError, match=f"emnist-letters-mapping.txt: {message}"):
         load_dataset(f"idx:{tmp_path}", "train")

@@ -39,7 +39,7 @@ def load_for(network: Network, specification: str, split: str) -> Dataset:
     if data.labels.max() >= classes:
         raise InputError(
             f"{specification}: labels of the {split} part reach {data.labels.max()}; "
-            f"{network.name} has {classes} classes, 0 to {classes - 1}"
+            f"{network.name} has {classes} classes, 0 to {classes - 1}; give data of these alone"
         )
     return data
 

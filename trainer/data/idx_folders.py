@@ -17,7 +17,7 @@ import numpy as np
 from max78k_sim.errors import InputError
 
 from .array_files import ArrayFile, idx_array, readable
-from .streams import Stream, check_pair, count_labels
+from .streams import CLASS_LIMIT, Stream, check_pair, count_labels
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -138,6 +138,11 @@ def emnist_names(directory: Path, name: str, first: int, classes: int) -> tuple[
     with readable(file):
         rows = [line.split() for line in file.read_text(encoding="ascii").splitlines()]
         found = {int(row[0]) - first: chr(int(row[1])) for row in rows if row}
+    if max(found, default=0) >= CLASS_LIMIT:
+        raise InputError(
+            f"has a label {max(found) + first}; up to {CLASS_LIMIT - 1 + first} is possible",
+            file=file,
+        )
     return tuple(
         found.get(label, str(label)) for label in range(max(classes, 1 + max(found, default=0)))
     )
