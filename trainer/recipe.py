@@ -100,6 +100,8 @@ class Recipe:
         if not self.parts or any(part not in PARTS for part in self.parts):
             asked = ", ".join(map(str, self.parts)) or "none"
             raise InputError(f"parts {asked}: of a layer, kernel and bias can be trained")
+        if self.wide_bias and "bias" not in self.parts:
+            raise InputError("wide_bias: these are biases that are trained; parts need bias, too")
         if self.batch << self.momentum_shift >= 512:
             raise InputError(
                 f"batch {self.batch} with momentum_shift {self.momentum_shift} could overflow the "
