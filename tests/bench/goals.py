@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from . import memory
 from .figures import Figure
@@ -20,24 +20,28 @@ def threads_text(threads: int) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def speed_figures(speeds: Speeds) -> Iterator[Figure]:
-    """Ratios, the share of the peak and the gain of a second thread, of what was measured."""
+def speed_figures(speeds: Speeds, counting: Mapping[str, float]) -> Iterator[Figure]:
+    """Ratios, the share of the peak and the gain of a second thread, of what was measured.
+
+    ``counting``: percent of the products that the engine makes for a network, that count.
+    """
     networks = list(dict.fromkeys(speed.network for speed in speeds.speeds))
     counts = [peak.threads for peak in speeds.peaks]
     for threads in counts:
         for name in networks:
-            text = f"{name}, {threads_text(threads)}: max78k / PyTorch"
-            ratio = speeds.ratio(name, threads, "written out")
-            yield Figure(f"{text} quantised", ratio, "times", WRITTEN_OUT.get(name), True)
-            ratio = speeds.ratio(name, threads, "in place")
-            yield Figure(f"{text} quantised, in place", ratio, "times")
-            ratio = speeds.ratio(name, threads, "float32")
-            yield Figure(f"{text} float32", ratio, "times", FLOAT, True)
+            share = speeds.share(name, threads)
+            at_peak = share and counting[name] / share  # times as fast
+            for text, competitor, goal in (
+                ("quantised", "written out", WRITTEN_OUT.get(name)),
+                ("quantised, in place", "in place", None),
+                ("float32", "float32", FLOAT),
+            ):
+                text = f"{name}, {threads_text(threads)}: max78k / PyTorch {text}"
+                ratio = speeds.ratio(name, threads, competitor)
+                yield Figure(text, ratio, "times", goal, True, at_peak and ratio * at_peak)
     for name in networks:
-        share = speeds.share(name, 1)
-        yield Figure(
-            f"{name}, 1 thread: share of the int8 peak", share, "%", PEAK_SHARE.get(name), True
-        )
+        text, share = f"{name}, 1 thread: share of the int8 peak", speeds.share(name, 1)
+        yield Figure(text, share, "%", PEAK_SHARE.get(name), True, share and counting[name])
     for name in networks if 2 in counts else ():
         gain = speeds.scaling(name, 2)
         yield Figure(f"{name}: 2 threads / 1 thread", gain, "times", TWO_THREADS, True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from max78k_sim.batch import Batch
 from max78k_sim.engine.path import WORD
 from max78k_sim.engine.steps import CONVOLVE, FIELDS, LANES
 
-from .figures import Figure
 from .subjects import Subject
 
 
@@ -28,8 +25,6 @@ def made(subject: Subject) -> int:
     return count
 
 
-def figures(subjects: list[Subject]) -> Iterator[Figure]:
-    """Of each network: the most that its share of the peak could be."""
-    for subject in subjects:
-        share = 100 * subject.multiplications / made(subject)
-        yield Figure(f"{subject.name}: products that count, of those made", share, "%")
+def counting(subject: Subject) -> float:
+    """Percent of the products made that count: the most that its share of the peak could be."""
+    return 100 * subject.multiplications / made(subject)

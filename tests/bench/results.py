@@ -60,10 +60,10 @@ def measure(corpus: Path | None, names: list[str], batches: tuple[int, ...]) -> 
     threads = tuple(sorted({1, min(2, cores()), cores()}))
     start, memory = chip.start_figures(), goals.memory_figures()
     speeds = speed.measure(measured, threads, batches)
+    counting = {subject.name: products.counting(subject) for subject in measured}
     weights = f"random (seed {subjects.SEED})" if corpus is None else "of the golden cases"
     sections = {
-        "Speed, each at its best batch": tuple(goals.speed_figures(speeds)),
-        "Products (the most that a share of the peak can be)": tuple(products.figures(measured)),
+        "Speed, each at its best batch": tuple(goals.speed_figures(speeds, counting)),
         "Memory": tuple(memory),
         "Start": tuple(start),
         "One image": tuple(chip.one_image_figures(measured)),

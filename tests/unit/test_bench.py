@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests import builders  # noqa: E402
-from tests.bench import page, products, subjects  # noqa: E402
+from tests.bench import goals, page, products, subjects  # noqa: E402
 from tests.bench.figures import Figure  # noqa: E402
 from tests.bench.results import Results  # noqa: E402
 from tests.bench.speed import COMPETITORS, Peak, Speed, Speeds  # noqa: E402
@@ -109,10 +109,15 @@ def test_best_is_compared_with_best_and_a_missed_goal_is_told():
     assert measured.ratio("mnist", 2, "float32") == 4
     assert measured.scaling("mnist", 2) == 1.5
     assert (measured.share("mnist", 1), measured.share("mnist", 2)) == (50, None)
-    figure = Figure("mnist: 2 threads / 1 thread", 1.5, "times", 1.8, True)
-    results = Results("any", "random", measured, (), {"Speed": (figure,)})
-    assert "**Missed: 1 of 1 goals.** mnist: 2 threads / 1 thread: 1.50 times" in page.page(results)
-    assert page.terminal(results).count("MISSED") == 1
+    figures = tuple(goals.speed_figures(measured, {"mnist": 80.0}))
+    results = Results("any", "random", measured, (), {"Speed": figures})
+    # one thread: 4 times at half of the peak, of which 80 % could be reached
+    assert figures[0].possible == 4 * 80 / 50
+    text = page.page(results)
+    assert "**Missed: 4 of 5 goals**, 1 of which not even the peak" in text
+    assert "quantised | 4.00 times | ≥ 10 times | 6.40 times | **MISSED**, out of reach |" in text
+    assert "2 threads / 1 thread | 1.50 times | ≥ 1.8 times |  | **MISSED** |" in text
+    assert page.terminal(results).count("MISSED") == 4
 
 
 PRODUCTS = [  # outputs, channels, of the products that are made, those that count
@@ -134,4 +139,4 @@ def test_products_that_count(outputs, channels, share):
         weight_bits=4,  # so small that all pairs of products fit 16 bits
     )
     subject = subjects.Subject("one", network)
-    assert subject.multiplications / products.made(subject) == share
+    assert products.counting(subject) == 100 * share
