@@ -92,10 +92,12 @@ def introduction(options: Namespace, bases: Bases, joint: float | None) -> list[
         else f"The joint network, trained on all classes with all their data at once, is right on "
         f"{joint:.2f} % of the same test samples."
     )
+    layers = STRATEGIES[options.strategy].layers
+    trained = "its last layer" if layers == 1 else f"its last {layers} layers with kernels"
     return [
         f"Each network has never seen one class (classes {held}); it is shown a few examples of "
-        f"that class and what it kept of the others within {REPLAY_BYTES >> 10} KB, and trains its "
-        "last layer in the chip's integers. New: share of the new class' test samples that are "
+        f"that class and what it kept of the others within {REPLAY_BYTES >> 10} KB, and trains "
+        f"{trained} in the chip's integers. New: share of the new class' test samples that are "
         "right afterwards. Old: change on the others, in points. Gap: joint training less this, "
         "on all test samples. "
         f"{len(bases.test)} test samples. {joint_text}"
