@@ -11,8 +11,8 @@ import numpy as np
 import unicorn
 
 from firmware.board import Board
-from firmware.board.cpu import SRAM
 from firmware.board.cycles import FIFTHS
+from firmware.memories import SRAM
 from firmware.training.sources import LINEAR_SOURCES
 from tests.conftest import ROOT
 from tests.firmware.arm import program
@@ -109,7 +109,7 @@ def counting(board: Board, phases: Mapping[str, str], unaligned: bool = False) -
     board.devices.watch = watch
     accesses = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
     if unaligned:
-        board.cpu.engine.hook_add(accesses, on_sram, begin=SRAM[0], end=SRAM[1])
+        board.cpu.engine.hook_add(accesses, on_sram, begin=SRAM.base, end=SRAM.end)
     return counted
 
 
