@@ -25,10 +25,6 @@ def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
     balanced = options.replay_policy == "balanced"
     replay = Replay(options.replay, options.replay_bits, balanced, REPLAY_SALT, DRAW_SALT)
     if options.replay:
-        if recipe.batch < 2:
-            raise InputError(
-                "--replay: a step shows a new example and kept ones: --batch 2 or more"
-            )
         require_room(options, program, recipe, replay)
     return replay
 
