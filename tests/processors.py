@@ -54,10 +54,7 @@ def text_of(path: str) -> str:
         features=features, opt=3
     )
     module = import_module("max78k_sim.engine.driver").module_of(TABLE[path])
-    parsed = binding.parse_assembly(str(module))
-    builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(2))
-    builder.getModulePassManager().run(parsed, builder)
-    return machine.emit_assembly(parsed)
+    return machine.emit_assembly(native.optimised(module, machine))
 
 
 def install(monkeypatch) -> None:

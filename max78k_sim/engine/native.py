@@ -51,14 +51,19 @@ def host() -> tuple[str, str]:
     return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
-def compiled(module, machine: binding.TargetMachine) -> bytes:
-    """An object file of a module, optimised."""
+def optimised(module, machine: binding.TargetMachine) -> binding.ModuleRef:
+    """A module as LLVM's own, optimised."""
     parsed = binding.parse_assembly(str(module))
     parsed.verify()
     options = binding.create_pipeline_tuning_options(speed_level=2)
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(parsed, builder)
-    return machine.emit_object(parsed)
+    return parsed
+
+
+def compiled(module, machine: binding.TargetMachine) -> bytes:
+    """An object file of a module, optimised."""
+    return machine.emit_object(optimised(module, machine))
 
 
 def address_of(name: str, code: bytes, machine: binding.TargetMachine) -> int:
