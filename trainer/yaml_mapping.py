@@ -22,10 +22,11 @@ def read_mapping(file: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     No aliases (they can blow a small file up), no deep nesting, no key twice, at any depth.
     InputError with file and line.
     """
-    loader = CarefulLoader(text_of(file), str(file))
+    text = text_of(file)
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
     try:
+        loader = CarefulLoader(text, str(file))
         root = loader.get_single_node()
         if root is None:
             return values, lines
@@ -39,7 +40,7 @@ def read_mapping(file: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
             values[name], lines[name] = constructed(loader, value, file), line
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = printable(getattr(error, "problem", None) or type(error).__name__)
+        problem = printable(getattr(error, "problem", None) or " ".join(str(error).split()))
         line = None if mark is None else mark.line + 1
         raise InputError(f"is no YAML: {problem}", file=file, line=line) from None
     return values, lines

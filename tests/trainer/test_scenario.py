@@ -42,6 +42,7 @@ REFUSED = [
     (WHOLE + "data: fashion\n", "11: data is given twice, first in line 4"),
     (WHOLE.replace("steps: 2", "steps: 2, steps: 3"), "10: steps is given twice, first in line 10"),
     (WHOLE.replace("examples: 4", "examples: !!int ''"), "6: is no YAML: a value does not fit its"),
+    (WHOLE.replace("examples: 4", "examples: \x01"), "is no YAML: unacceptable character #x0001"),
     (WHOLE.replace("examples: 4", "examples: !!bool maybe"), "6: is no YAML: a value does not fit"),
     (WHOLE.replace("examples: 4", "examples: !!timestamp now"), "6: is no YAML: a value does not"),
     (WHOLE.replace("examples: 4", "examples: " + "9" * 4400), "6: is no YAML: .* is too long"),
