@@ -17,7 +17,7 @@ try:
 except ImportError:
     raise InputError("emulating needs unicorn: pip install 'max78k[emulate]'") from None
 
-from ..memories import FLASH, SRAM
+from ..memories import FLASH, ROM, SRAM
 from .cycles import TAKEN_BRANCH
 
 # Places in the Ledger.
@@ -37,9 +37,7 @@ MASKED = 11  # an exception waits that PRIMASK, BASEPRI or FAULTMASK holds back
 PHASE = 13  # of the program, by the last block that belongs to one
 TABLE = 16  # then: one entry a slot (a halfword of code), then how often each ran
 # Where code may lie: (top bits of the address, mask of the rest, first slot).
-FLASH_SLOTS = 1 << 18
-SRAM_SLOTS = 1 << 16
-ROM_SLOTS = 1 << 15
+FLASH_SLOTS, SRAM_SLOTS, ROM_SLOTS = (memory.size // 2 for memory in (FLASH, SRAM, ROM))
 SLOTS = FLASH_SLOTS + SRAM_SLOTS + ROM_SLOTS
 PHASES = TABLE + 2 * SLOTS  # fifths of a cycle in each phase; phase 0: before any
 MOST_PHASES = 16
