@@ -49,8 +49,33 @@ def test_a_new_class(bases, monkeypatch):
     assert f"| 9 (9) | {before:.2f} | {100 * learnt['100']:.1f} |" in page
     assert "| 9 (9) | 0.0 | +0.00 |" in page  # this network "from scratch" has seen no nine
     assert (out / "new-class-digits.png").stat().st_size > 10_000
+    alone = ["bound", "digits", *options(bases), "--bases", str(bases / "scratch")]
+    assert main(alone) == 0  # from the table of runs
+    page = (out / "bound-digits.md").read_text()
+    assert "| 9 (9) | 0.0 | +0.00 |" in page and f"| {100 * learnt['100']:.1f} |" in page
     stored = outcomes.read_text()
     assert main(asked) == 0 and outcomes.read_text() == stored  # nothing is run twice
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "new-class-digits.csv: is not there"),
+        ("class,strategy,examples,seed,new\n9,new row,100,1,0.5\n", "csv:2: is no run of a study"),
+        (
+            "class,strategy,examples,seed,new,old_before,old_after,overall\n9,cwr,100,1,1,1,1,1\n",
+            "has no runs of new row with 100 examples of class 9",
+        ),
+    ],
+)
+def test_a_bound_without_runs(bases, content, message, capsys):
+    out = bases.parent / "out"
+    out.mkdir()
+    if content is not None:
+        (out / "new-class-digits.csv").write_text(content)
+    assert main(["bound", "digits", *options(bases)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (out / "bound-digits.md").exists()
 
 
 def test_a_class_in_the_place_of_another(bases):

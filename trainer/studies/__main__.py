@@ -9,7 +9,7 @@ from pathlib import Path
 from max78k_sim.errors import Max78kError
 
 from ..learning.strategies import STRATEGIES
-from . import ablation, bits, new_class, noise, replace
+from . import ablation, bits, bound, new_class, noise, replace
 from .bases import Bases
 
 STUDIES = {
@@ -18,6 +18,7 @@ STUDIES = {
     "rounding": ablation.study,
     "bits": bits.study,
     "noise": noise.study,
+    "bound": bound.study,
 }
 
 

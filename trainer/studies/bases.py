@@ -15,6 +15,7 @@ from ..learning.experiment import REPLAY_BYTES, Material, Outcome, class_increme
 from ..learning.scenario import machine_of
 
 PAIRS = ("new", "old", "overall")
+MOST = 100  # examples of a new class
 JOINT = "joint"
 SCRATCH = "scratch"  # a network a class, trained on the host with as few examples of it
 

@@ -7,8 +7,8 @@ from argparse import Namespace
 from rich.progress import Progress
 
 from ..learning.experiment import REPLAY_BYTES, Outcome
-from .bases import Bases
-from .new_class import MOST, summary
+from .bases import MOST, Bases
+from .new_class import summary
 from .pages import write_table
 
 WIDTHS = (8, 4, 2, 1)

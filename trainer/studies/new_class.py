@@ -12,11 +12,11 @@ from rich.progress import Progress
 
 from ..learning.experiment import REPLAY_BYTES, Outcome
 from ..learning.strategies import STRATEGIES
-from .bases import Bases
+from . import bound
+from .bases import MOST, Bases
 from .pages import picture, table, write_page
 
-EXAMPLES = (1, 5, 10, 50, 100)
-MOST = EXAMPLES[-1]
+EXAMPLES = (1, 5, 10, 50, MOST)
 STARTING_OUT = "new row"
 
 
@@ -137,34 +137,12 @@ def by_class(bases: Bases, best: str, seeds, joint) -> list[str]:
 
 def from_scratch(bases: Bases, best: str, seeds) -> list[str]:
     """The fair bound: what training everything again on the host makes of as few examples."""
-    evaluations = bases.scratch_evaluations()
-    if not evaluations:
-        return []
-    rows, sums = [], []
-    for label, whole in evaluations.items():
-        some = outcomes_of(bases, best, MOST, seeds)[label]
-        chip, classes = summary({label: some}), range(len(whole.confusion))
-        others = [each for each in classes if each != label]
-        host = (100 * whole.of([label]), 100 * (whole.of(others) - some[0].old[0]),
-                100 * whole.of(classes))  # fmt: skip
-        sums.append((*host, chip.new, chip.old, chip.overall))
-        rows.append([f"{label} ({bases.shown.class_names[label]})", *bound_cells(sums[-1])])
-    mean = "mean" if len(sums) == len(bases.folders) else f"mean of these {len(sums)}"
-    rows.append([mean, *bound_cells(np.mean(sums, axis=0))])
-    heads = ["class", "host: new %", "old", "all %", "chip: new %", "old", "all %"]
-    title = (
-        f"## The fair bound: {MOST} examples\n\nThe same network, trained from scratch on the host "
-        f"in float and quantised, with all data of the other classes and {MOST} examples of the "
-        f"new one; beside it {best} on the chip. Old: change against the network that the chip "
-        "starts from."
-    )
-    return [title, table(heads, rows)]
-
-
-def bound_cells(values) -> list[str]:
-    """(new, old, all) twice, as a row has them."""
-    forms = ("{:.1f}", "{:+.2f}", "{:.2f}")
-    return [form.format(value) for form, value in zip(forms * 2, values, strict=True)]
+    learnt = {}
+    for label, some in outcomes_of(bases, best, MOST, seeds).items():
+        shares = [(each.new[1], *each.old, each.overall[1]) for each in some]
+        learnt[label] = bound.Learnt(*np.mean(shares, axis=0).tolist())
+    names = bases.shown.class_names
+    return bound.part_of_page(bases.scratch_evaluations(), learnt, names, best)
 
 
 def by_strategy(bases: Bases, seeds, joint: float | None) -> list[str]:
