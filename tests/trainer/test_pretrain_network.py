@@ -207,6 +207,31 @@ def test_best_shift_covers_weights_and_bias(weight, floor, bits, shift):
     assert net.best_shift(weights, floor, *net.weight_range(bits)) == shift
 
 
+def test_one_bit_is_the_sign_and_outputs_keep_their_mean(tmp_path):
+    rows = [{"out": 6, "kernel_size": "3x3", "pad": 1, "quantization": 1} for _ in range(2)]
+    plan = read_plan(description(tmp_path, (3, 8, 8), rows), Policy(), (3, 8, 8), CLASSES)
+    network, images = plan.build(), net.real_images(noise((3, 8, 8), 64, 2).images)
+    narrow = [part for part in network.weighted if part.one_bit]
+    weights = {part: part.weight.detach().clone() for part in narrow}
+    found = []
+
+    def see(part, read):
+        if part in narrow:
+            found.append(net.means(part.sums(read)).detach())
+
+    network.eval().outputs(images, see)
+    network.quantise(images)
+    network.outputs(images, see)
+    assert len(narrow) == 2 and len(found) == 4
+    for part, before, after in zip(narrow, found[:2], found[2:], strict=True):
+        signs = part.to_integers().weight
+        assert np.array_equal(signs, -(weights[part] < 0).numpy().astype(np.int8))
+        step = 2.0**part.shift / net.UNIT  # of the bias, which is rounded to it
+        magnitude = float((part.weight + step / 2).detach().abs().mean())  # of folded ones
+        assert magnitude / 2**0.5 <= step / 2 <= magnitude * 2**0.5
+        assert float((after - before).abs().max()) <= step / 2 + 1e-5
+
+
 def test_a_quantile_leaves_outliers_clipped(tmp_path):
     rows = [{"out": 4, "kernel_size": "3x3", "pad": 1}]
     shifts = {}

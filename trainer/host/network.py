@@ -11,6 +11,7 @@ round half up, clip, activate.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -187,24 +188,26 @@ class ChipLayer(nn.Module):
             self.norm = nn.BatchNorm2d(layer.out_channels)
             nn.init.constant_(self.norm.weight, NORM_START)
 
-    def forward(self, data: list[Tensor]) -> Tensor:
-        """Real [sample, channel, row, column] of every source to the same, as the chip gives it."""
+    def read(self, data: list[Tensor]) -> Tensor:
+        """Real [sample, channel, row, column] of every source, pooled and combined."""
         layer = self.layer
         parts = operands(data, layer)
         if layer.pool_first:
-            read = combine([pool_real(part, layer, self.exact) for part in parts], layer)
-        else:
-            read = pool_real(combine(parts, layer), layer, self.exact)
-        if not layer.has_kernels:
-            return read
-        if not self.exact:
-            total = convolve(read, self.weight, self.bias if self.norm is None else None, layer)
-            if self.norm is None or self.training:
-                return self.finish(total)
-            return self.finish(self.norm(total))
-        weight = on_grid(self.weight, self.shift, *self.limits)
-        bias = on_grid(self.bias, self.shift, *self.bias_limits)
-        return self.finish(convolve(read, weight, bias, layer))
+            return combine([pool_real(part, layer, self.exact) for part in parts], layer)
+        return pool_real(combine(parts, layer), layer, self.exact)
+
+    def sums(self, read: Tensor) -> Tensor:
+        """What ``finish`` gets: sums of products and bias; not yet normalised while it trains."""
+        if self.exact:
+            weight = on_grid(self.weight, self.shift, *self.limits)
+            bias = on_grid(self.bias, self.shift, *self.bias_limits)
+            return convolve(read, weight, bias, self.layer)
+        total = convolve(read, self.weight, self.bias if self.norm is None else None, self.layer)
+        return total if self.norm is None or self.training else self.norm(total)
+
+    def forward(self, read: Tensor) -> Tensor:
+        """Real [sample, channel, row, column], as the chip gives it."""
+        return self.finish(self.sums(read)) if self.layer.has_kernels else read
 
     def finish(self, total: Tensor) -> Tensor:
         """Round (on the grid), clip and activate; a 32-bit output stays what it is."""
@@ -250,6 +253,17 @@ class ChipLayer(nn.Module):
             self.bias.data = (norm.bias - norm.running_mean * scale).detach()
             self.bias.requires_grad_(True)
         self.shift = self.choose_shift() if self.given_shift is None else self.given_shift
+        if self.one_bit:  # -1 and 0 for weights below and above 0
+            self.weight.data -= 2.0**self.shift / UNIT / 2
+
+    @property
+    def one_bit(self) -> bool:
+        """Whether weights are -1 and 0, so that half a step too little is added for each."""
+        return self.layer.weight_bits == 1
+
+    def move_mean(self, read: Tensor, mean: Tensor) -> None:
+        """Add to the bias what makes ``mean`` [output] the mean of the sums."""
+        self.bias.data += mean - means(self.sums(read))
 
     def choose_shift(self) -> int:
         """The shift for the weights and biases as they are."""
@@ -260,6 +274,9 @@ class ChipLayer(nn.Module):
         if self.quantile is not None:
             peak = float(np.quantile(weight.abs().numpy(), self.quantile))
             return max(floor, covering_shift(peak * UNIT / -self.limits[0]))
+        if self.one_bit:  # half a step is the mean magnitude, to the nearest power of two
+            step = 2 * float(weight.abs().mean()) * UNIT
+            return max(floor, covering_shift(step / math.sqrt(2)))
         return best_shift(weight, floor, *self.limits)
 
     def to_integers(self) -> IntegerLayer:
@@ -277,11 +294,19 @@ class ChipNetwork(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def outputs(self, images: Tensor) -> list[Tensor]:
-        """What every layer writes: real [sample, channel, row, column]."""
+    def outputs(
+        self, images: Tensor, see: Callable[[ChipLayer, Tensor], None] | None = None
+    ) -> list[Tensor]:
+        """What every layer writes: real [sample, channel, row, column].
+
+        ``see(layer, what it reads)`` comes before it is computed.
+        """
         written = {NETWORK_INPUT: images}
         for part in self.layers:
-            written[part.layer.index] = part([written[each] for each in part.layer.sources])
+            read = part.read([written[each] for each in part.layer.sources])
+            if see is not None:
+                see(part, read)
+            written[part.layer.index] = part(read)
         return [written[part.layer.index] for part in self.layers]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -300,11 +325,30 @@ class ChipNetwork(nn.Module):
         """Those that have weights."""
         return [part for part in self.layers if part.layer.has_kernels]
 
-    def quantise(self) -> None:
-        """Move every layer to the chip's grid, in place."""
+    def quantise(self, images: Tensor | None = None) -> None:
+        """Move every layer to the chip's grid, in place.
+
+        Weights of one bit, -1 and 0, make every sum smaller by half of what the layer reads; with
+        real ``images`` the biases are raised by the mean of that.
+        """
+        before: dict[int, Tensor] = {}
+
+        def keep(part: ChipLayer, read: Tensor) -> None:
+            if part.layer.has_kernels and part.one_bit:
+                before[part.layer.index] = means(part.sums(read))
+
+        def restore(part: ChipLayer, read: Tensor) -> None:
+            if part.layer.index in before:
+                part.move_mean(read, before[part.layer.index])
+
+        self.eval()
         with torch.no_grad():
+            if images is not None and any(part.one_bit for part in self.weighted):
+                self.outputs(images, keep)
             for part in self.layers:
                 part.quantise()
+            if images is not None and before:
+                self.outputs(images, restore)
 
     def to_integers(self) -> tuple[IntegerLayer, ...]:
         """The chip's integers of the layers that have weights."""
@@ -315,6 +359,11 @@ def integers(values: Tensor, shift: int, lowest: int, highest: int) -> np.ndarra
     """The grid positions of real values: int8, of the same shape."""
     grid = on_grid(values.detach(), shift, lowest, highest) * (UNIT / 2.0**shift)
     return grid.numpy().astype(np.int8)
+
+
+def means(sums: Tensor) -> Tensor:
+    """Of each output [output], over samples and pixels."""
+    return sums.mean((0, 2, 3))
 
 
 def covering_shift(peak: float) -> int:

@@ -31,6 +31,7 @@ from .sounds import sounds, start_as_filters
 Report = Callable[[str], None]
 LOG_FILE = "training.log"
 NO_POLICY = Policy()
+SHOWN = 512  # images, at most, that show a network without normalisation what its outputs are
 MALLOC_SETTINGS = ((-1, 1 << 30), (-3, 1 << 25))  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD (the most)
 
 
@@ -133,7 +134,7 @@ def train_in_two_phases(
     reached = {"float": accuracy(network, test, written)}
     for phase, epochs, peak_rate, warm_share in phases:
         if phase == "quantised":
-            network.quantise()
+            network.quantise(real_images(train.images[:: math.ceil(len(train) / SHOWN)]))
             reached[phase] = accuracy(network, test, written)
             tell(f"quantised, untrained: test accuracy {reached[phase]:.4f}")
         losses = train_epochs(network, train, recipe, epochs, peak_rate, warm_share)
