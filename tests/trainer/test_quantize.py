@@ -210,6 +210,11 @@ def test_a_factor_that_is_no_number():
         quantise(checkpoint([0.5]), Method("SCALE", scale=1e39))
 
 
+def test_a_bias_of_another_length():
+    with pytest.raises(InputError, match=r"conv1.op.bias has shape \(2,\); one value an output"):
+        quantise(checkpoint([0.5, -0.25, 0.125], [0.5, 0.25]), Method())
+
+
 @examples(100)
 @given(flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
 def test_damaged_files_give_one_message_or_integers(tmp_path, flips):

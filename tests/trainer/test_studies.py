@@ -57,6 +57,20 @@ def test_a_new_class(bases, monkeypatch):
     assert main(asked) == 0 and outcomes.read_text() == stored  # nothing is run twice
 
 
+def test_a_work_folder_of_other_data(bases, capsys):
+    asked = ["bits", "digits", *options(bases)]
+    assert main(asked) == 0
+    content = (bases / "9" / "checkpoint.pth.tar").read_bytes()
+    (bases / "9" / "checkpoint.pth.tar").write_bytes(content + b"0")
+    assert main(asked) == 2
+    assert "made from another network of class 9; give another --work" in capsys.readouterr().err
+    (bases / "9" / "checkpoint.pth.tar").write_bytes(content)
+    assert main([*asked, "--first-classes", "9"]) == 2
+    assert "made from other data" in capsys.readouterr().err
+    (bases.parent / "work" / "made-from.json").write_text("{")
+    assert main(asked) == 2 and "made-from.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "content, message",
     [

@@ -218,7 +218,7 @@ def pretrain_each(
 
     What is there already, made by the same recipe from the same data, is kept.
     """
-    _, test = training_parts(replace(recipe, holdout_class=None))
+    _, test = training_parts(replace(recipe, holdout_class=None, held_out_examples=0))
     labels = range(len(test.class_names))
     for label in classes or ():  # before the first network is trained
         check_held_out(label, labels)
@@ -342,6 +342,11 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     train, test = shown(train, told_apart), shown(test, classes)
     if few:
         held_out = train.labels == recipe.holdout_class
+        if held_out.sum() < few:
+            raise InputError(
+                f"held_out_examples {few}: {recipe.data} has {held_out.sum()} training images of "
+                f"class {recipe.holdout_class}; at most so many"
+            )
         train = train.subset(~held_out | (np.cumsum(held_out) <= few))
     if train.images.shape[1:] != test.images.shape[1:]:
         raise InputError(

@@ -251,6 +251,11 @@ class _Job:
         name, bias_key = key.rsplit(".", 2)[0], key.removesuffix("weight") + "bias"
         weight = _reals(key, self.old[key])
         bias = _reals(bias_key, self.old[bias_key], weight.dtype) if bias_key in self.old else None
+        if bias is not None and bias.shape not in [(side,) for side in weight.shape[:2]]:
+            raise InputError(
+                f"{printable(bias_key)} has shape {bias.shape}; one value an output is needed, of "
+                f"weights of shape {weight.shape}"
+            )
         bits = self.bits(name, number)
         both = weight.ravel() if bias is None else np.concatenate([weight.ravel(), bias.ravel()])
         shift = None

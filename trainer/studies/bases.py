@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+import numpy as np
+
 from max78k_sim.errors import InputError
 from max78k_sim.evaluator import Evaluation, Evaluator
 
+from ..data.array_files import readable
 from ..data.datasets import load_dataset
 from ..data.streams import Dataset
 from ..learning.experiment import REPLAY_BYTES, Material, Outcome, class_incremental, experiment
@@ -71,8 +75,29 @@ class Bases:
             first_of(load_dataset(data, "train"), first_classes),
             first_of(load_dataset(test_data, "test"), first_classes), work,
         )  # fmt: skip
+        bases.check_work()
         bases._read_outcomes()
         return bases
+
+    def check_work(self) -> None:
+        """InputError where the work folder keeps what other data, or other networks, gave."""
+        data = hashlib.sha256()
+        for part in (self.shown, self.test):
+            for array in (part.images, part.labels):
+                data.update(np.ascontiguousarray(array).data)
+        made_from = {"data": data.hexdigest()}
+        for label, folder in self.folders.items():
+            checkpoint = Path(files_of(folder)[1])
+            made_from[str(label)] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        file = self.work / "made-from.json"
+        with readable(file):
+            known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            other = [key for key in made_from if known.get(key, made_from[key]) != made_from[key]]
+        if other:
+            what = "other data" if other[0] == "data" else f"another network of class {other[0]}"
+            message = f"keeps what was made from {what}; give another --work, or delete it"
+            raise InputError(message, file=self.work)
+        file.write_text(json.dumps(known | made_from), encoding="utf-8")
 
     def only(self, labels: list[int] | None) -> None:
         """Leave out all classes but these; None: none is left out."""
