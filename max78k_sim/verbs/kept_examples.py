@@ -25,6 +25,11 @@ def replay_from(options: Namespace, program: Program, recipe: Recipe) -> Replay:
     balanced = options.replay_policy == "balanced"
     replay = Replay(options.replay, options.replay_bits, balanced, REPLAY_SALT, DRAW_SALT)
     if options.replay:
+        if options.new_share is not None:
+            raise InputError(
+                f"--new-share {options.new_share}: with --replay the first example of each batch "
+                "is new and the others are kept ones; leave it out"
+            )
         require_room(options, program, recipe, replay)
     return replay
 

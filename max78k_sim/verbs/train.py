@@ -45,7 +45,7 @@ from .common import (
     write_json,
     write_whole,
 )
-from .kept_examples import shown
+from .kept_examples import replay_from, shown
 from .training_memory import is_linear_step, memory_plan
 
 SHOWN = 100  # of the last examples shown: how many were right
@@ -101,6 +101,7 @@ def prepare(options: Namespace, network: Network, recipe: Recipe) -> Task:
     memory = memory_plan(program, recipe, options.sram, options.kernel_copy)
     if memory.changes:  # outputs elsewhere, so that backward finds what it needs
         program = compile_network(memory.plan.network)
+    replay_from(options, program, recipe)  # before anything is read or written
     shown, test = (load_for(network, options.data, split) for split in ("train", "test"))
     test = part_of(test, options.test_images)
     return Task(
