@@ -278,14 +278,14 @@ def tile(builder: ir.IRBuilder, path: Path, vectors: int, operands: dict) -> Non
 
 
 PEAK_VECTORS = 1  # of a tile whose operands all find room in registers (of 2 they do not)
+PEAK_PIXELS = 3  # and more; of fewer, the compiler makes products once, not once a round
 
 
-def build_peak(function: ir.Function, path: Path) -> None:
+def build_peak(function: ir.Function, path: Path, pixels: int) -> None:
     """(rounds, address of operands, and for the sums): a tile's products, from registers."""
     entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
     builder = ir.IRBuilder(entry)
     rounds, address = function.args
-    pixels = path.pixels[PEAK_VECTORS - 1]
     weights = [
         [
             load_at(builder, builder.add(address, I64(n * path.group + g)), BYTES)
