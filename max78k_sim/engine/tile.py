@@ -212,22 +212,33 @@ def add_group(builder, names, group, sources, sums, path: Path) -> list:
     offsets = [builder.sext(offset, I64) for offset in offsets]
     size = path.group * vectors * VECTOR_BYTES
     first = builder.add(names["weights"], builder.mul(group, I64(size)))
-    weights = [
-        [
-            load_at(builder, builder.add(first, I64((n * vectors + vector) * VECTOR_BYTES)), BYTES)
-            for n in range(path.group)
-        ]
-        for vector in range(vectors)
-    ]
-    results = []
-    for pixel, source in enumerate(sources):
+    multiply_add, results = MULTIPLY_ADD[path.name], list(sums)
+
+    def weights_of(vector: int) -> list:
+        places = [I64((n * vectors + vector) * VECTOR_BYTES) for n in range(path.group)]
+        return [load_at(builder, builder.add(first, place), BYTES) for place in places]
+
+    def words_of(source) -> list:
         places = [builder.add(source, offset) for offset in offsets]
         words = [splat(builder, load_at(builder, place, I32), SUMS) for place in places]
-        words = [builder.bitcast(word, BYTES) for word in words]
-        results += [
-            MULTIPLY_ADD[path.name](builder, sums[pixel * vectors + vector], words, weights[vector])
-            for vector in range(vectors)
-        ]
+        return [builder.bitcast(word, BYTES) for word in words]
+
+    def add(pixel: int, vector: int, words, weights) -> None:
+        cell = pixel * vectors + vector
+        results[cell] = multiply_add(builder, sums[cell], words, weights)
+
+    if len(sources) > vectors:  # registers keep what is fewer: weights, or words
+        kept = [weights_of(vector) for vector in range(vectors)]
+        for pixel, source in enumerate(sources):
+            words = words_of(source)
+            for vector, weights in enumerate(kept):
+                add(pixel, vector, words, weights)
+    else:
+        kept = [words_of(source) for source in sources]
+        for vector in range(vectors):
+            weights = weights_of(vector)
+            for pixel, words in enumerate(kept):
+                add(pixel, vector, words, weights)
     return results
 
 
