@@ -100,4 +100,7 @@ def rows_of(
 def cells(values) -> list[str]:
     """(new, old, all) twice, as a row has them."""
     forms = ("{:.1f}", "{:+.2f}", "{:.2f}")
-    return [form.format(value) for form, value in zip(forms * 2, values, strict=True)]
+    return [
+        form.format(round(float(value), 2) + 0.0)  # no -0.00
+        for form, value in zip(forms * 2, values, strict=True)
+    ]
