@@ -311,7 +311,7 @@ def test_held_out_class_is_never_seen():
     with pytest.raises(InputError, match=r"has \d+ training images of class 8; at most so many"):
         training_parts(Recipe(data="fashion", holdout_class=8, held_out_examples=60_000))
     with pytest.raises(InputError, match="held_out_examples 7, but no class is held out"):
-        Recipe(data="fashion", held_out_examples=7)
+        training_parts(Recipe(data="fashion", held_out_examples=7))
     first = training_parts(Recipe(data="fashion", first_classes=3, holdout_class=1))[0]
     assert sorted(set(first.labels)) == [0, 2] and len(first.class_names) == 3
 

@@ -328,6 +328,11 @@ def training_parts(recipe: Recipe) -> tuple[Dataset, Dataset]:
     if recipe.holdout_class is not None:
         check_held_out(recipe.holdout_class, classes)
     few = recipe.held_out_examples
+    if few and recipe.holdout_class is None:
+        raise InputError(
+            f"held_out_examples {few}, but no class is held out; give --held-out-class, or leave "
+            "them out"
+        )
     told_apart = range(len(train.class_names))[: len(classes) + recipe.helping_classes]
     if len(told_apart) < len(classes) + recipe.helping_classes:
         raise InputError(

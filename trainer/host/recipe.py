@@ -84,11 +84,6 @@ class Recipe:
         for name, highest in HIGHEST_OPTIONS.items():
             if getattr(self, name) > highest:
                 raise InputError(f"{name} is {getattr(self, name)}; {highest} at most")
-        if self.held_out_examples and self.holdout_class is None:
-            raise InputError(
-                f"held_out_examples {self.held_out_examples}, but no class is held out; give "
-                "--held-out-class, or leave them out"
-            )
         if self.helping_classes and self.first_classes is None:
             raise InputError("helping_classes come after first_classes, which is not given")
 
