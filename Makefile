@@ -11,7 +11,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/max78k demo
 
 test: lint types
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 nightly: $(VENV)/test.stamp  # 20 times as many random examples; 10,000 and more of each reader
 	MAX78K_NIGHTLY=1 $(BIN)/python -m pytest tests/properties tests/unit/test_checkpoint.py tests/conformance \

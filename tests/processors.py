@@ -38,7 +38,12 @@ def stood_in(path: str, name: str = native.FORWARD):
     """As ``native.loaded``, without the instruction."""
     portable = {path: tile.multiply_add_portable}
     halves = {path: pairs.multiply_portable}
-    with patch.dict(tile.MULTIPLY_ADD, portable), patch.dict(pairs.MULTIPLY, halves):
+    ordered = pairs.ORDERED if "avx512" in engine.paths() else ()  # it names a register of 512 bits
+    with (
+        patch.dict(tile.MULTIPLY_ADD, portable),
+        patch.dict(pairs.MULTIPLY, halves),
+        patch.object(pairs, "ORDERED", ordered),
+    ):
         module = import_module(f"max78k_sim.engine.{name}").module_of(TABLE[path])
     machine = native.target()
     place = native.address_of("max78k_run", native.compiled(module, machine), machine)
