@@ -69,6 +69,8 @@ def test_a_work_folder_of_other_data(bases, capsys):
     assert "made from other data" in capsys.readouterr().err
     (bases.parent / "work" / "made-from.json").write_text("{")
     assert main(asked) == 2 and "made-from.json" in capsys.readouterr().err
+    (bases.parent / "work" / "made-from.json").write_text("[]")
+    assert main(asked) == 2 and "is no record of data and networks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 
 from max78k_sim.errors import InputError
 from max78k_sim.evaluator import Evaluation, Evaluator
+from max78k_sim.whole_files import write_whole
 
 from ..data.array_files import readable
 from ..data.datasets import load_dataset
@@ -49,6 +50,7 @@ class Bases:
         work = self.work / folder.name
         work.mkdir(exist_ok=True)
         bases = Bases(found, None, self.shown, self.test, work)
+        bases.check_work()
         bases._read_outcomes()
         return bases
 
@@ -92,12 +94,15 @@ class Bases:
         file = self.work / "made-from.json"
         with readable(file):
             known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            if not isinstance(known, dict):
+                raise InputError("is no record of data and networks; delete it", file=file)
             other = [key for key in made_from if known.get(key, made_from[key]) != made_from[key]]
         if other:
             what = "other data" if other[0] == "data" else f"another network of class {other[0]}"
             message = f"keeps what was made from {what}; give another --work, or delete it"
             raise InputError(message, file=self.work)
-        file.write_text(json.dumps(known | made_from), encoding="utf-8")
+        text = json.dumps(known | made_from)
+        write_whole(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def only(self, labels: list[int] | None) -> None:
         """Leave out all classes but these; None: none is left out."""

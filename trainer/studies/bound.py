@@ -50,7 +50,7 @@ def study(options: Namespace, bases: Bases) -> None:
     names = bases.shown.class_names
     text = WORDS.format(most=MOST, strategy=options.strategy)
     text += f" {len(bases.test)} test samples."
-    write_table(options, "The fair bound", text, HEADS, rows_of(hosts, learnt, names, len(learnt)))
+    write_table(options, "The fair bound", text, HEADS, rows_of(hosts, learnt, names))
 
 
 def learnt_of(file: Path, strategy: str, examples: int) -> dict[int, Learnt]:
@@ -77,13 +77,13 @@ def part_of_page(
         return []
     text = WORDS.format(most=MOST, strategy=strategy)
     title = f"## The fair bound: {MOST} examples\n\n{text}"
-    return [title, table(HEADS, rows_of(hosts, learnt, names, len(learnt)))]
+    return [title, table(HEADS, rows_of(hosts, learnt, names))]
 
 
 def rows_of(
-    hosts: Mapping[int, Evaluation], learnt: Mapping[int, Learnt], names, wanted: int
+    hosts: Mapping[int, Evaluation], learnt: Mapping[int, Learnt], names
 ) -> list[list[str]]:
-    """A row a class, and their mean; ``wanted``: how many classes there could be."""
+    """A row a class that was trained from scratch, and their mean."""
     rows, figures = [], []
     for label, whole in hosts.items():
         chip = learnt[label]
@@ -93,7 +93,7 @@ def rows_of(
         change = chip.old_after - chip.old_before
         figures.append([100 * each for each in (*host, chip.new, change, chip.overall)])
         rows.append([f"{label} ({names[label]})", *cells(figures[-1])])
-    mean = "mean" if len(rows) == wanted else f"mean of these {len(rows)}"
+    mean = "mean" if len(rows) == len(learnt) else f"mean of these {len(rows)}"
     return [*rows, [mean, *cells(np.mean(figures, axis=0))]]
 
 
