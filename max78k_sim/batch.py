@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from .arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
-from .engine import choose_path
+from .engine import choose_path, steps
 from .errors import InputError
 from .linker import Compiled, Layers, Linker, signs
 from .links import Links
@@ -96,7 +96,7 @@ class Batch:
         share = max(together, -(-count // (SHARES * self.threads)))
 
         def work(first: int) -> None:
-            arena = np.empty(together * len(template), np.uint8)
+            arena = steps.zeros(together * len(template))
             these = range(first, min(first + share, count))
             layer = compiled.steps.run(arena, inputs, results, (size, compiled.size), these)
             if layer is not None:

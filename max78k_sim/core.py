@@ -33,20 +33,21 @@ class Kernels:
     def __init__(self, routines: Sequence[Routine], path: str):
         self.routines, self.path = routines, PATHS[path]
         self.maps: list[Map | None] = [None] * len(routines)
-        counts = [-(-routine.outputs // pack.BLOCK) for routine in routines]
+        counts = [-(-routine.outputs // self.path.block) for routine in routines]
         self._first_block = np.cumsum([0, *counts])
         self._decoded: list[np.ndarray | None] = [None] * len(routines)
         self._packs: list[pack.Pack | None] = [None] * len(routines)
         self._located: list[np.ndarray] = []
         self._places: list[tuple[str, int]] = []
-        self.bias = np.zeros(int(self._first_block[-1]) * pack.BLOCK, np.int32)
+        self.bias = np.zeros(int(self._first_block[-1]) * self.path.block, np.int32)
         self.blocks = np.zeros((1, pack.BLOCK_FIELDS), np.int64)
         self.taps, self.weights = np.zeros(1, np.int32), np.zeros(1, np.int8)
 
     def fields(self, number: int) -> dict[str, int]:
         """Of the step that convolves for a routine."""
         first, end = self._first_block[number : number + 2]
-        return {"kernel": int(first), "count": int(end - first), "table": int(first) * pack.BLOCK}
+        table = int(first) * self.path.block
+        return {"kernel": int(first), "count": int(end - first), "table": table}
 
     def update(self, memory: Memory) -> None:
         """What the memory holds now; only layers whose kernels changed are packed."""
@@ -59,7 +60,7 @@ class Kernels:
                 self._decoded[number], changed = kernels, True
             packed = self._packs[number]
             assert packed is not None
-            first = int(self._first_block[number]) * pack.BLOCK
+            first = int(self._first_block[number]) * self.path.block
             values = routine.bias(memory) - packed.sums[: routine.outputs]
             self.bias[first : first + routine.outputs] = values
         if changed:
@@ -93,7 +94,8 @@ class Kernels:
             each[:, 3] += weight
         self.blocks = np.concatenate(blocks)
         self.taps = np.concatenate([each.taps for each in packs])
-        self.weights = np.concatenate([each.weights for each in packs])
+        self.weights = steps.zeros(int(weights[-1])).view(np.int8)
+        np.concatenate([each.weights for each in packs], out=self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +186,7 @@ class Core:
             stages.finish(assembly, config, sums, self.output, raw=config.wide)
         write_output(assembly, routine, self.output)
         self.steps = Steps.of(assembly, self.kernels, routine.sum_limit)
-        self.arena = np.zeros_like(self.steps.template)
+        self.arena = steps.zeros(self.steps.template.size)
 
     def execute(self, stores: Stores) -> LayerTrace:
         """One run."""

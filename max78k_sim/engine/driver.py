@@ -11,7 +11,7 @@ from .. import arithmetic
 from . import maps
 from .lanes import I32, I64, Row, at, function_of, load_at, loop, own, store, variable
 from .pack import BLOCK_FIELDS
-from .path import VECTORS, Path
+from .path import Path
 from .steps import (
     AVERAGE,
     COMBINE,
@@ -218,7 +218,7 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
     }
     with loop(builder, step.count) as number:
         row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * BLOCK_FIELDS)
-        vectors, tap, groups, weight, output = (
+        outputs, tap, groups, weight, output = (
             load_at(builder, builder.add(row, I64(NUMBER * n)), I64) for n in range(BLOCK_FIELDS)
         )
         operands |= {
@@ -228,9 +228,9 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
             "bias": at(builder, job.bias, builder.add(step.table, output), SUM_BYTES),
         }
         to = builder.add(step.target, builder.mul(output, element))
-        for count in range(1, VECTORS + 1):
-            with builder.if_then(builder.icmp_signed("==", vectors, I64(count))):
-                tiles(builder, job, step, path, count, total, to, operands)
+        for vectors in range(1, len(path.pixels) + 1):
+            with builder.if_then(builder.icmp_signed("==", outputs, I64(vectors * path.lanes))):
+                tiles(builder, job, step, path, vectors, total, to, operands)
 
 
 def tiles(builder, job, step, path, vectors, total, to, operands) -> None:

@@ -19,7 +19,7 @@ from . import choose_path
 from .backward import BIASES, INPUTS, JOB, LARGEST_SHIFT, WEIGHTS
 from .native import BACKWARD, loaded
 from .pairs import ROWS, VECTOR_BYTES, VECTORS, WORD
-from .steps import LANES, SLACK, SUM_BYTES, address
+from .steps import LANES, SLACK, SUM_BYTES, address, zeros
 
 Pair = tuple[int, int]  # of rows, of columns
 PAIR_BYTES = 2  # of an int16
@@ -28,7 +28,6 @@ LARGEST_TILE = max(max(rows) for rows in ROWS.values())
 PLACE = {name: number for number, name in enumerate(JOB)}
 PLANS = 64  # shapes whose tables are kept, and their work
 NEAR = 1 << 19  # bytes that stay in the processor's cache, about
-LINE = 64  # bytes of the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +72,6 @@ class Plan:
         fields = {name: address(array) for name, array in (self.tables | memory).items()}
         job = np.array([(self.fields | fields).get(name, 0) for name in JOB], np.int64)
         return Work(job, address(job), memory)
-
-
-def zeros(size: int) -> np.ndarray:
-    """uint8 [size], at the start of a line of the cache."""
-    array = np.zeros(size + LINE, np.uint8)
-    start = -address(array) % LINE
-    return array[start : start + size]
 
 
 def input_gradients(

@@ -70,24 +70,40 @@ def clip(builder: ir.IRBuilder, value, least, most):
 
 def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """Sums to bytes; ``finishing``: vectors, by the names in FINISHING."""
-    bound, most = finishing["bound"], constant(SUMS, ACTIVATION_MAX)
-    value = clip(builder, sums, builder.sub(constant(SUMS, 0), bound), bound)
+    bound, most = finishing["bound"], constant(sums.type, ACTIVATION_MAX)
+    nothing = constant(sums.type, 0)
+    value = clip(builder, sums, builder.sub(nothing, bound), bound)
     value = builder.add(builder.shl(value, finishing["left"]), finishing["half"])
     value = builder.ashr(value, finishing["right"])
     value = clip(builder, value, finishing["least"], most)
-    positive = clip(builder, builder.sub(constant(SUMS, 0), value), value, most)
+    positive = clip(builder, builder.sub(nothing, value), value, most)
     value = builder.select(absolute, positive, value)
-    return builder.trunc(builder.xor(value, finishing["flip"]), SMALL)
+    return builder.trunc(builder.xor(value, finishing["flip"]), bytes_of(sums.type))
 
 
 def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """``finish`` where ``left`` is 0 and ``absolute`` is false."""
     value = builder.ashr(builder.add(sums, finishing["half"]), finishing["right"])
-    least, most = constant(SUMS, ACTIVATION_MIN), constant(SUMS, ACTIVATION_MAX)
-    value = builder.trunc(clip(builder, value, least, most), SMALL)  # one instruction of some
-    least, flip = (builder.trunc(finishing[name], SMALL) for name in ("least", "flip"))
+    small = bytes_of(sums.type)
+    least, most = constant(sums.type, ACTIVATION_MIN), constant(sums.type, ACTIVATION_MAX)
+    value = builder.trunc(clip(builder, value, least, most), small)  # one instruction of some
+    least, flip = (builder.trunc(finishing[name], small) for name in ("least", "flip"))
     larger = builder.icmp_signed(">", value, least)
     return builder.xor(builder.select(larger, value, least), flip)
+
+
+def bytes_of(kind: ir.VectorType) -> ir.VectorType:
+    """As many bytes as a vector has numbers."""
+    return ir.VectorType(I8, kind.count)
+
+
+def ordered(builder: ir.IRBuilder, vector):
+    """A vector as it is: what is loaded after it in the text stays after it in the code (x86).
+
+    LLVM would load all operands first, and then lack registers for the sums.
+    """
+    kind = ir.FunctionType(vector.type, [vector.type])
+    return builder.asm(kind, "", "=v,0,~{memory}", [vector], side_effect=True)
 
 
 def at(builder: ir.IRBuilder, address, number, size):

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import numpy as np
 from llvmlite import ir
 
 from .lanes import I64
 from .native import address_of, compiled, target
 from .path import PATHS, WORD, Path
-from .steps import LANES, address
-from .tile import PEAK_PIXELS, PEAK_VECTORS, build_peak
+from .steps import address, zeros
+from .tile import build_peak
 
-ROUNDS = 200_000  # of a call that is timed
+ROUNDS = 2_000_000  # of a call that is timed: several milliseconds
 
 
 def peak_of(path: str, threads: int, seconds: float) -> float:
@@ -26,10 +25,11 @@ def peak_of(path: str, threads: int, seconds: float) -> float:
     Of as many pixels as a tile has, and of fewer, because registers hold the words of fewer.
     """
     chosen = PATHS[path]
-    most = chosen.pixels[PEAK_VECTORS - 1]
-    works = {pixels: products_of(chosen, pixels) for pixels in range(PEAK_PIXELS, most + 1)}
-    each = ROUNDS * PEAK_VECTORS * chosen.group * LANES * WORD
-    operands = [np.ones(1024, np.uint8) for _ in range(threads)]
+    works = {pixels: products_of(chosen, pixels) for pixels in range(1, chosen.pixels[0] + 1)}
+    products = ROUNDS * chosen.group * chosen.lanes * WORD
+    operands = [zeros(2048) for _ in range(threads)]
+    for each in operands:
+        each[:] = 1
     places = [address(array) for array in operands]
     best, end = 0.0, time.perf_counter() + seconds
     with ThreadPoolExecutor(threads) as pool:
@@ -37,7 +37,7 @@ def peak_of(path: str, threads: int, seconds: float) -> float:
             for pixels, work in works.items():
                 start = time.perf_counter()
                 list(pool.map(partial(work, ROUNDS), places))
-                best = max(best, threads * each * pixels / (time.perf_counter() - start))
+                best = max(best, threads * products * pixels / (time.perf_counter() - start))
     return best
 
 

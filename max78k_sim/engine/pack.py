@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .path import VECTORS, WORD, Path
-from .steps import LANES
+from .path import WORD, Path
 
-BLOCK = LANES * VECTORS  # outputs
-BLOCK_FIELDS = 5  # vectors, first tap, groups, first weight, first output
+BLOCK_FIELDS = 5  # outputs in whole vectors, first tap, groups, first weight, first output
 TRIED = 4  # of the weakest words, for each strong one
 LARGEST_PAIR, SMALLEST_PAIR = 32767, 32768  # magnitude of a sum in 16 bits
 
@@ -41,17 +39,16 @@ def pack(kernels: np.ndarray, row: int, column: int, largest: int, zero: int, pa
 
     ``row`` and ``column``: bytes between rows and pixels of the map; ``largest``: byte in it.
     """
-    offsets, laid = words_of(kernels.shape, row, column)
+    offsets, laid = words_of(kernels.shape, row, column, path.lanes)
     flat = with_zero(kernels)
     blocks, taps, found, place, tap = [], [], [], 0, 0
-    for first in range(0, laid.shape[2], BLOCK):
-        part = laid[:, :, first : first + BLOCK]
+    for first in range(0, laid.shape[2], path.block):
+        part = laid[:, :, first : first + path.block]
         used = flat[part].any(axis=(1, 2))
         where, words = grouped(offsets[used], part[used], flat, largest, path)
-        vectors = part.shape[2] // LANES
-        blocks.append((vectors, tap, len(where) // path.group, place, first))
+        blocks.append((part.shape[2], tap, len(where) // path.group, place, first))
         taps.append(where)
-        words = words.reshape(len(where), WORD, vectors, LANES)
+        words = words.reshape(len(where), WORD, part.shape[2] // path.lanes, path.lanes)
         found.append(words.transpose(0, 2, 3, 1).reshape(-1))
         place += words.size
         tap += len(where)
@@ -109,14 +106,16 @@ def largest_sum(weights: np.ndarray, blocks: np.ndarray) -> int:
     words = weights.view(np.uint16)
     pairs = (words & 255) + (words >> 8)
     found = 0
-    for vectors, _, groups, first, _ in blocks.tolist():
-        size = vectors * LANES * 2
+    for outputs, _, groups, first, _ in blocks.tolist():
+        size = outputs * WORD // 2
         two = pairs[first // 2 : first // 2 + 2 * groups * size].reshape(groups, 2, size)
         found = max(found, int((two[:, 0] + two[:, 1]).max(initial=0)))
     return found
 
 
-def words_of(shape: tuple[int, ...], row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+def words_of(
+    shape: tuple[int, ...], row: int, column: int, lanes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """int64 [word]: offsets; [word, byte, output]: places of weights, whole vectors of outputs.
 
     The taps of a kernel's row are one run of bytes in a map, cut into words.
@@ -124,13 +123,12 @@ def words_of(shape: tuple[int, ...], row: int, column: int) -> tuple[np.ndarray,
     outputs, rows, columns, channels = shape
     run = (columns - 1) * column + channels
     words = -(-run // WORD)
-    lanes = -(-outputs // LANES) * LANES
-    laid = np.full((rows, words * WORD, lanes), NOWHERE, np.int64)
+    laid = np.full((rows, words * WORD, -(-outputs // lanes) * lanes), NOWHERE, np.int64)
     place = (np.arange(columns)[:, None] * column + np.arange(channels)).reshape(-1)
     numbers = np.arange(outputs * rows * columns * channels).reshape(shape)
     laid[:, place, :outputs] = numbers.transpose(1, 2, 3, 0).reshape(rows, -1, outputs)
     offsets = np.arange(rows)[:, None] * row + WORD * np.arange(words)
-    return offsets.reshape(-1), laid.reshape(rows * words, WORD, lanes)
+    return offsets.reshape(-1), laid.reshape(rows * words, WORD, laid.shape[2])
 
 
 def grouped(offsets, places, flat, largest: int, path: Path) -> tuple[np.ndarray, np.ndarray]:

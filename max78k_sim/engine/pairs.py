@@ -27,6 +27,7 @@ from .lanes import (
     constant,
     load_at,
     loop,
+    ordered,
     splat,
     store,
     variable,
@@ -133,15 +134,6 @@ def build_product(
                 for total in line:
                     builder.store(ordered(builder, builder.load(total)), total)
     end(builder, [[builder.load(total) for total in line] for line in sums], target, stride, *more)
-
-
-def ordered(builder, total):
-    """A sum as it is: what is loaded after it in the text stays after it in the code.
-
-    LLVM would load the words of all rows first, and then lack registers for the sums.
-    """
-    kind = ir.FunctionType(SUMS, [SUMS])
-    return builder.asm(kind, "", "=v,0,~{memory}", [total], side_effect=True)
 
 
 def place_of(builder, target, stride, row: int, vector: int):

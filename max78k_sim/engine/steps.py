@@ -42,6 +42,7 @@ JOB = (  # of a run: addresses and numbers
 )  # fmt: skip
 NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
 PIXELS = 16  # room for a tile's
+LINE = 64  # bytes of the processor's cache
 OPERANDS = 16  # of an element-wise operation, at most
 
 
@@ -51,6 +52,13 @@ def address(array: np.ndarray) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     except (TypeError, ValueError):  # read-only, or empty
         return array.ctypes.data
+
+
+def zeros(size: int) -> np.ndarray:
+    """uint8 [size], at the start of a line of the cache: a vector then lies in one line."""
+    array = np.zeros(size + LINE, np.uint8)
+    start = -address(array) % LINE
+    return array[start : start + size]
 
 
 @dataclass(frozen=True)

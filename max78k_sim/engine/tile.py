@@ -1,14 +1,15 @@
-"""The product at the heart of every layer: some pixels times 16, 32, 48 or 64 outputs.
+"""The product at the heart of every layer: some pixels times some vectors of outputs.
 
 Written once, as LLVM code in which only ``MULTIPLY_ADD`` knows a processor's instructions.  A
-word of four channels of one pixel is broadcast, and multiplied by four weights of each of 16
-outputs.  Sums of 32 bits may wrap on the way: the total, which fits 26 bits, is exact all the same.
+word of four channels of one pixel is broadcast, and multiplied by four weights of each output of a
+vector (``Path.lanes``).  Sums of 32 bits may wrap on the way: the total, which fits 26 bits, is
+exact all the same.
 
 Operands.  Data are unsigned bytes: what may be negative is stored as x + 128, and 128 times the sum
 of its weights is taken from the bias, less what a path takes off every byte (``Path.offset``).
 ``taps`` are byte offsets, from a pixel's first byte, of the words that count, so that any kernel
-shape, stride, padding or dilation is one list of numbers.  Weights are int8 [tap, vector, 16
-outputs, 4 channels].
+shape, stride, padding or dilation is one list of numbers.  Weights are int8 [tap, vector,
+output, 4 channels].
 """
 
 from __future__ import annotations
@@ -24,120 +25,80 @@ from .lanes import (
     I16,
     I32,
     I64,
-    SUMS,
     call,
     constant,
     finish,
     finish_plain,
     load,
     load_at,
+    ordered,
     splat,
     store,
 )
 from .path import WORD, Path
-from .steps import LANES, SUM_BYTES
+from .steps import LINE, SUM_BYTES
 
-VECTOR_BYTES = LANES * WORD
-BYTES = ir.VectorType(I8, VECTOR_BYTES)
 
-# ---- multiply_add(builder, sums, words <64 x i8>, weights <64 x i8>) -> sums, one a path --------
+def sums_of(path: Path) -> ir.VectorType:
+    """A vector of sums."""
+    return ir.VectorType(I32, path.lanes)
+
+
+def bytes_of(path: Path) -> ir.VectorType:
+    """A vector of weights, or of a word as often as there are outputs."""
+    return ir.VectorType(I8, path.lanes * WORD)
+
+
+# ---- multiply_add(builder, sums <n x i32>, words <4n x i8>, weights <4n x i8>) -> sums, one a path
 
 
 def multiply_add_vnni(builder, sums, words, weights):
     """One instruction: the exact sum of four products, added to 32 bits."""
+    name = f"llvm.x86.avx512.vpdpbusd.{sums.type.count * 32}"
     for word, weight in zip(words, weights, strict=True):
-        sums = call(builder, "llvm.x86.avx512.vpdpbusd.512", SUMS, sums, word, weight)
-    return sums
-
-
-def multiply_add_avx_vnni(builder, sums, words, weights):
-    """The same in halves."""
-    eight, half = ir.VectorType(I32, LANES // 2), ir.VectorType(I8, VECTOR_BYTES // 2)
-    for word, weight in zip(words, weights, strict=True):
-        halves = [
-            call(
-                builder,
-                "llvm.x86.avx512.vpdpbusd.256",
-                eight,
-                part(builder, sums, number, eight),
-                part(builder, word, number, half),
-                part(builder, weight, number, half),
-            )
-            for number in (0, 1)
-        ]
-        sums = joined(builder, *halves)
+        sums = call(builder, name, sums.type, sums, word, weight)
     return sums
 
 
 def multiply_add_avx512(builder, sums, words, weights):
     """Pairs of products of all words in 16 bits, which must hold them; then pairs of those."""
-    pairs = ir.VectorType(I16, 32)
-    total = None
-    for word, weight in zip(words, weights, strict=True):
-        part = call(builder, "llvm.x86.avx512.pmaddubs.w.512", pairs, word, weight)
-        total = part if total is None else builder.add(total, part)
-    wide = call(builder, "llvm.x86.avx512.pmaddw.d.512", SUMS, total, constant(pairs, 1))
-    return builder.add(sums, wide)
+    names = "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"
+    return multiply_add_pairs(builder, sums, words, weights, *names)
 
 
 def multiply_add_avx2(builder, sums, words, weights):
-    """As with AVX-512, in halves."""
-    half, pairs = ir.VectorType(I8, 32), ir.VectorType(I16, 16)
-    eight = ir.VectorType(I32, 8)
-    results = []
-    for first in (0, 1):
-        total = None
-        for word, weight in zip(words, weights, strict=True):
-            operands = [part(builder, whole, first, half) for whole in (word, weight)]
-            product = call(builder, "llvm.x86.avx2.pmadd.ub.sw", pairs, *operands)
-            total = product if total is None else builder.add(total, product)
-        results.append(call(builder, "llvm.x86.avx2.pmadd.wd", eight, total, constant(pairs, 1)))
-    return builder.add(sums, joined(builder, *results))
+    """As with AVX-512."""
+    names = "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"
+    return multiply_add_pairs(builder, sums, words, weights, *names)
 
 
-def part(builder, whole, number: int, kind: ir.VectorType):
-    """One of the equal parts of a vector."""
-    order = [number * kind.count + n for n in range(kind.count)]
-    order = ir.Constant(ir.VectorType(I32, kind.count), order)
-    return builder.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), order)
+def multiply_add_pairs(builder, sums, words, weights, of_bytes: str, of_pairs: str):
+    """By the names of two instructions."""
+    pairs, total = ir.VectorType(I16, 2 * sums.type.count), None
+    for word, weight in zip(words, weights, strict=True):
+        part = call(builder, of_bytes, pairs, word, weight)
+        total = part if total is None else builder.add(total, part)
+    return builder.add(sums, call(builder, of_pairs, sums.type, total, constant(pairs, 1)))
 
 
 def multiply_add_neon(builder, sums, words, weights):
-    """One instruction for four outputs: the exact sum of four products of signed bytes."""
-    kind, bytes_of = ir.VectorType(I32, 4), ir.VectorType(I8, 16)
-    name, four = "llvm.aarch64.neon.sdot.v4i32.v16i8", LANES // 4
+    """One instruction: the exact sum of four products of signed bytes."""
+    name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
     for word, weight in zip(words, weights, strict=True):
-        data = builder.xor(part(builder, word, 0, bytes_of), constant(bytes_of, -128))
-        quarters = [
-            call(
-                builder,
-                name,
-                kind,
-                part(builder, sums, number, kind),
-                data,
-                part(builder, weight, number, bytes_of),
-            )
-            for number in range(four)
-        ]
-        halves = [joined(builder, *quarters[first : first + 2]) for first in (0, 2)]
-        sums = joined(builder, *halves)
+        data = builder.xor(word, constant(word.type, -128))
+        sums = call(builder, name, sums.type, sums, data, weight)
     return sums
-
-
-def joined(builder, first, second):
-    """Two vectors as one."""
-    order = ir.Constant(ir.VectorType(I32, 2 * first.type.count), list(range(2 * first.type.count)))
-    return builder.shuffle_vector(first, second, order)
 
 
 def multiply_add_portable(builder, sums, words, weights):
     """What every processor has: bytes picked out of 32-bit words by shifts."""
     for word, weight in zip(words, weights, strict=True):
-        data, factors = builder.bitcast(word, SUMS), builder.bitcast(weight, SUMS)
+        data, factors = builder.bitcast(word, sums.type), builder.bitcast(weight, sums.type)
         for byte in range(WORD):
-            value = builder.and_(builder.lshr(data, constant(SUMS, 8 * byte)), constant(SUMS, 255))
-            factor = builder.shl(factors, constant(SUMS, 24 - 8 * byte))
-            factor = builder.ashr(factor, constant(SUMS, 24))
+            value = builder.lshr(data, constant(sums.type, 8 * byte))
+            value = builder.and_(value, constant(sums.type, 255))
+            factor = builder.shl(factors, constant(sums.type, 24 - 8 * byte))
+            factor = builder.ashr(factor, constant(sums.type, 24))
             sums = builder.add(sums, builder.mul(value, factor))
     return sums
 
@@ -145,7 +106,7 @@ def multiply_add_portable(builder, sums, words, weights):
 MULTIPLY_ADD: dict[str, Callable] = {
     "avx512-vnni": multiply_add_vnni,
     "avx512": multiply_add_avx512,
-    "avx-vnni": multiply_add_avx_vnni,
+    "avx-vnni": multiply_add_vnni,
     "avx2": multiply_add_avx2,
     "neon": multiply_add_neon,
     "portable": multiply_add_portable,
@@ -176,8 +137,9 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
     pixels = path.pixels[vectors - 1]
     cells = [(pixel, vector) for pixel in range(pixels) for vector in range(vectors)]
     sources = [load(builder, builder.gep(names["sources"], [I64(n)]), 8) for n in range(pixels)]
+    kind = sums_of(path)
     bias = [
-        load_at(builder, builder.add(names["bias"], I64(SUM_BYTES * LANES * vector)), SUMS)
+        load_at(builder, builder.add(names["bias"], I64(SUM_BYTES * path.lanes * vector)), kind)
         for vector in range(vectors)
     ]
     none = builder.icmp_signed("==", names["groups"], I64(0))
@@ -185,7 +147,7 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
 
     builder.position_at_end(loop)
     group = builder.phi(I64)
-    sums = [builder.phi(SUMS) for _ in cells]
+    sums = [builder.phi(kind) for _ in cells]
     results = add_group(builder, names, group, sources, sums, path)
     following = builder.add(group, I64(1))
     group.add_incoming(I64(0), entry)
@@ -193,7 +155,7 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
     builder.cbranch(builder.icmp_signed("<", following, names["groups"]), loop, end)
 
     builder.position_at_end(end)
-    finals = [builder.phi(SUMS) for _ in cells]
+    finals = [builder.phi(kind) for _ in cells]
     for (_, vector), total, final, result in zip(cells, sums, finals, results, strict=True):
         for value in (total, final):
             value.add_incoming(bias[vector], entry)
@@ -203,25 +165,25 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
 
 def add_group(builder, names, group, sources, sums, path: Path) -> list:
     """The sums of every pixel (at ``sources``) and vector, with a group of words multiplied."""
-    vectors = len(sums) // len(sources)
+    vectors, kind, vector_bytes = len(sums) // len(sources), bytes_of(path), path.lanes * WORD
     first_tap = builder.mul(group, I64(path.group))
     offsets = [
         load(builder, builder.gep(names["taps"], [builder.add(first_tap, I64(n))]), 4)
         for n in range(path.group)
     ]
     offsets = [builder.sext(offset, I64) for offset in offsets]
-    size = path.group * vectors * VECTOR_BYTES
+    size = path.group * vectors * vector_bytes
     first = builder.add(names["weights"], builder.mul(group, I64(size)))
     multiply_add, results = MULTIPLY_ADD[path.name], list(sums)
 
     def weights_of(vector: int) -> list:
-        places = [I64((n * vectors + vector) * VECTOR_BYTES) for n in range(path.group)]
-        return [load_at(builder, builder.add(first, place), BYTES) for place in places]
+        places = [I64((n * vectors + vector) * vector_bytes) for n in range(path.group)]
+        return [load_at(builder, builder.add(first, place), kind) for place in places]
 
     def words_of(source) -> list:
         places = [builder.add(source, offset) for offset in offsets]
-        words = [splat(builder, load_at(builder, place, I32), SUMS) for place in places]
-        return [builder.bitcast(word, BYTES) for word in words]
+        words = [splat(builder, load_at(builder, place, I32), sums[0].type) for place in places]
+        return [builder.bitcast(word, kind) for word in words]
 
     def add(pixel: int, vector: int, words, weights) -> None:
         cell = pixel * vectors + vector
@@ -233,6 +195,13 @@ def add_group(builder, names, group, sources, sums, path: Path) -> list:
             words = words_of(source)
             for vector, weights in enumerate(kept):
                 add(pixel, vector, words, weights)
+    elif path.group > 1:  # words of one pixel at a time: pairs of products need registers, too
+        for pixel, source in enumerate(sources):
+            words = words_of(source)
+            for vector in range(vectors):
+                add(pixel, vector, words, weights_of(vector))
+            cells = slice(pixel * vectors, (pixel + 1) * vectors)
+            results[cells] = [ordered(builder, result) for result in results[cells]]
     else:
         kept = [words_of(source) for source in sources]
         for vector in range(vectors):
@@ -245,23 +214,24 @@ def add_group(builder, names, group, sources, sums, path: Path) -> list:
 def store_tile(builder, names, cells, finals) -> None:
     """Sums as they are, or shifted, rounded, clipped, activated and stored as bytes."""
     targets: dict[int, ir.Value] = {}
+    kind = finals[0].type
     for pixel, _ in cells:
         if pixel not in targets:
             targets[pixel] = load(builder, builder.gep(names["targets"], [I64(pixel)]), 8)
     with builder.if_else(names["raw"]) as (raw, finished):
         with raw:
             for (pixel, vector), final in zip(cells, finals, strict=True):
-                place = builder.add(targets[pixel], I64(SUM_BYTES * LANES * vector))
+                place = builder.add(targets[pixel], I64(SUM_BYTES * kind.count * vector))
                 store(builder, final, place)
         with finished:
-            finishing = {name: splat(builder, names[name], SUMS) for name in FINISHING}
-            absolute = splat(builder, names["absolute"], ir.VectorType(I1, LANES))
+            finishing = {name: splat(builder, names[name], kind) for name in FINISHING}
+            absolute = splat(builder, names["absolute"], ir.VectorType(I1, kind.count))
             with builder.if_else(names["plain"]) as (plain, other):
                 for branch, how in ((plain, finish_plain), (other, finish)):
                     with branch:
                         for (pixel, vector), final in zip(cells, finals, strict=True):
                             small = how(builder, final, finishing, absolute)
-                            place = builder.add(targets[pixel], I64(LANES * vector))
+                            place = builder.add(targets[pixel], I64(kind.count * vector))
                             store(builder, small, place)
     builder.ret_void()
 
@@ -288,43 +258,40 @@ def tile(builder: ir.IRBuilder, path: Path, vectors: int, operands: dict) -> Non
 # ---- how fast that could be ---------------------------------------------------------------------
 
 
-PEAK_VECTORS = 1  # of a tile whose operands all find room in registers (of 2 they do not)
-PEAK_PIXELS = 3  # and more; of fewer, the compiler makes products once, not once a round
-
-
 def build_peak(function: ir.Function, path: Path, pixels: int) -> None:
-    """(rounds, address of operands, and for the sums): a tile's products, from registers."""
+    """(rounds, address of operands, and for the sums): the products of a tile of one vector.
+
+    Words and sums stay in registers; weights are loaded each round, or the compiler would multiply
+    once.
+    """
     entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
     builder = ir.IRBuilder(entry)
     rounds, address = function.args
-    weights = [
-        [
-            load_at(builder, builder.add(address, I64(n * path.group + g)), BYTES)
-            for g in range(path.group)
-        ]
-        for n in range(PEAK_VECTORS)
-    ]
-    first = [load_at(builder, builder.add(address, I64(64 + n)), BYTES) for n in range(pixels)]
+
+    def operand(number: int):
+        return load_at(builder, builder.add(address, I64(LINE * number)), bytes_of(path))
+
+    words = [operand(n) for n in range(pixels)]
     builder.branch(loop)
     builder.position_at_end(loop)
     count = builder.phi(I64)
     count.add_incoming(I64(0), entry)
-    words = [builder.phi(BYTES) for _ in range(pixels)]
-    for n, word in enumerate(words):  # they change places, or they would be multiplied only once
-        word.add_incoming(first[n], entry)
-        word.add_incoming(words[(n + 1) % pixels], loop)
-    cells = [builder.phi(SUMS) for _ in range(PEAK_VECTORS * pixels)]
+    cells = [builder.phi(sums_of(path)) for _ in range(pixels)]
+    forgotten = ir.FunctionType(ir.VoidType(), [])
+    builder.asm(forgotten, "", "~{memory}", [], side_effect=True)
+    weights = [operand(pixels + n) for n in range(path.group)]
+    sums = []
     for n, cell in enumerate(cells):
-        pixel, vector = divmod(n, PEAK_VECTORS)
-        operands = [words[(pixel + g) % pixels] for g in range(path.group)]
-        cell.add_incoming(constant(SUMS, 0), entry)
-        cell.add_incoming(MULTIPLY_ADD[path.name](builder, cell, operands, weights[vector]), loop)
+        read = [words[(n + g) % pixels] for g in range(path.group)]
+        sums.append(MULTIPLY_ADD[path.name](builder, cell, read, weights))
+        cell.add_incoming(constant(cell.type, 0), entry)
+        cell.add_incoming(sums[n], loop)
     following = builder.add(count, I64(1))
     count.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, rounds), loop, end)
     builder.position_at_end(end)
-    whole = cells[0]
-    for cell in cells[1:]:
-        whole = builder.add(whole, cell)
+    whole = sums[0]
+    for each in sums[1:]:
+        whole = builder.add(whole, each)
     store(builder, whole, address)
     builder.ret_void()

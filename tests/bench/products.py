@@ -1,10 +1,10 @@
-"""Products that count: vectors of 16 outputs and words of 4 channels are rarely full."""
+"""Products that count: vectors of outputs and words of 4 channels are rarely full."""
 
 from __future__ import annotations
 
 from max78k_sim.batch import Batch
 from max78k_sim.engine.path import WORD
-from max78k_sim.engine.steps import CONVOLVE, FIELDS, LANES
+from max78k_sim.engine.steps import CONVOLVE, FIELDS
 
 from .subjects import Subject
 
@@ -19,9 +19,9 @@ def made(subject: Subject) -> int:
         step = dict(zip(FIELDS, numbers.tolist(), strict=True))
         if step["operation"] == CONVOLVE:
             blocks = kernels.blocks[step["kernel"] : step["kernel"] + step["count"]]
-            for vectors, _, groups, _, _ in blocks.tolist():
+            for outputs, _, groups, _, _ in blocks.tolist():
                 words = step["rows"] * step["columns"] * groups * kernels.path.group
-                count += words * WORD * vectors * LANES
+                count += words * WORD * outputs
     return count
 
 

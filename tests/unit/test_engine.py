@@ -41,9 +41,10 @@ def products(sample, kernels, path, shift=0, **fields):
     assembly.copy(read(assembly, sample), data.inner, SIGNED)
     rows, columns = (n - k + 1 for n, k in zip(sample.shape, kernels.shape[1:3], strict=False))
     output = assembly.map(rows, columns, len(kernels)).inner
-    assembly.add(steps.CONVOLVE, output, data.outer, count=-(-len(kernels) // pack.BLOCK),
-                 shift=shift, **fields)  # fmt: skip
-    return executed(assembly, output, sample, Weights(kernels, data, path), path).view(np.int8)
+    weights = Weights(kernels, data, path)
+    fields |= {"shift": shift, "count": len(weights.blocks)}
+    assembly.add(steps.CONVOLVE, output, data.outer, **fields)
+    return executed(assembly, output, sample, weights, path).view(np.int8)
 
 
 def expected_sums(sample, kernels):
@@ -72,6 +73,17 @@ def test_products_are_exact_on_every_path(path, weights, data, outputs):
     for shift in (-8, -2, 0, 3):
         wanted = saturate(requantise(sums, shift))
         np.testing.assert_array_equal(products(sample, kernels, path, shift), wanted)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_tile_is_exact(path):
+    """Each number of vectors, full and with one output in the last, by pixels that fill no tile."""
+    lanes, block = TABLE[path].lanes, TABLE[path].block
+    for full in range(lanes, block + 1, lanes):
+        for outputs in (full, full - lanes + 1):
+            sample, kernels = random_map(outputs, 5, 7, 6), random_map(1, outputs, 2, 2, 6)
+            wanted = saturate(requantise(expected_sums(sample, kernels), -3))
+            np.testing.assert_array_equal(products(sample, kernels, path, -3), wanted)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -130,8 +142,8 @@ def test_other_kernels_are_packed_alike_where_they_can_be(data, largest):
     found = pack.packed_alike(old, others, *how)
     weights = np.append(others, 0)[old.places]
     beyond = False
-    for vectors, _, groups, first, _ in old.blocks.tolist():
-        size = vectors * 64
+    for outputs, _, groups, first, _ in old.blocks.tolist():
+        size = outputs * WORD
         pairs = weights[first : first + 2 * groups * size].reshape(groups, 2, size // 2, 2)
         pairs = pairs.astype(np.int64) * largest
         beyond |= np.maximum(pairs, 0).sum(axis=(1, 3)).max(initial=0) > 32767
@@ -147,7 +159,7 @@ def test_other_kernels_are_packed_alike_where_they_can_be(data, largest):
 
 def test_a_word_is_laid_where_the_pixel_has_its_bytes():
     kernels = np.arange(1, 19, dtype=np.int8).reshape(1, 2, 3, 3)
-    offsets, places = pack.words_of(kernels.shape, row=40, column=3)
+    offsets, places = pack.words_of(kernels.shape, row=40, column=3, lanes=16)
     words = np.append(kernels, 0)[places]
     assert offsets.tolist() == [0, 4, 8, 40, 44, 48]
     assert words[:, :, 0].reshape(2, -1)[:, :9].tolist() == [[*range(1, 10)], [*range(10, 19)]]
@@ -164,7 +176,7 @@ def test_zeros_are_not_multiplied():
     kernels = np.zeros((16, 3, 3, 16), np.int8)
     kernels[3, 1, 1, 2] = 5
     packed = pack.pack(kernels, 64, 16, 255, SIGNED, TABLE["portable"])
-    assert packed.blocks.tolist() == [[1, 0, 1, 0, 0]] and packed.taps.tolist() == [80]
+    assert packed.blocks.tolist() == [[16, 0, 1, 0, 0]] and packed.taps.tolist() == [80]
     assert packed.sums[3] == 5 * SIGNED
 
 
@@ -258,15 +270,15 @@ def test_sums_beyond_the_limit_are_found(value, fits):
 # ---- paths --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "parts"), [("avx512-vnni", 1), ("avx-vnni", 2)])
-def test_weights_are_the_signed_operand(path, parts):
+@pytest.mark.parametrize("path", processors.STOOD_IN)
+def test_weights_are_the_signed_operand(path):
     """VPDPBUSD takes unsigned bytes from its second operand, signed ones from its third; in AT&T's
     order the third comes first.  The weights of a tile are the same for all of its pixels."""
     text = processors.text_of(path)
     code = text[text.index("max78k_tile_1:") :]
     lines = re.findall(r"vpdpbusd\s+(%\w+), (%\w+), (%\w+)", code[: code.index(".Lfunc_end")])
-    assert len(lines) == parts * TABLE[path].pixels[0]
-    assert len({weights for weights, _, _ in lines}) == parts
+    assert len(lines) == TABLE[path].pixels[0]
+    assert len({weights for weights, _, _ in lines}) == 1
     assert len({sums for _, _, sums in lines}) == len(lines)
 
 
