@@ -7,12 +7,13 @@ between them need not go through data memory, where ``Links`` shows which byte i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 
 from .arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
 from .engine import choose_path, steps
+from .engine.threads import pool
 from .errors import InputError
 from .linker import Compiled, Layers, Linker, signs
 from .links import Links
@@ -39,6 +40,7 @@ class Batch:
         self.network = machine.program.plan.network
         self._compiled: Compiled | None = None
         self._reach: dict[Routine, tuple[np.ndarray, ...]] = {}  # kernels, sums above and below 0
+        self._arenas: list[np.ndarray] = []  # kept: new memory costs as much as some samples
 
     def run(self, samples: np.ndarray) -> np.ndarray:
         """int8 [sample, channel, row, column] -> the last layer's output, int8 or int32, alike.
@@ -96,19 +98,19 @@ class Batch:
         share = max(together, -(-count // (SHARES * self.threads)))
 
         def work(first: int) -> None:
-            arena = steps.zeros(together * len(template))
+            arena = self._arena(together * len(template))
             these = range(first, min(first + share, count))
             layer = compiled.steps.run(arena, inputs, results, (size, compiled.size), these)
             if layer is not None:
                 raise compiled.layers.routines[layer].overflow()
+            self._arenas.append(arena)
 
         shares = range(0, count, share)
         if self.threads == 1 or len(shares) < 2:
             for first in shares:
                 work(first)
         else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(work, shares))
+            list(pool(self.threads).map(work, shares))
         whole = results.reshape(count, compiled.size)
         return [
             np.ascontiguousarray(whole[:, first : first + int(np.prod(shape))])
@@ -117,6 +119,14 @@ class Batch:
             .transpose(0, 3, 1, 2)
             for first, shape, kind in compiled.places
         ]
+
+    def _arena(self, size: int) -> np.ndarray:
+        """uint8 [size], that nobody else has now; those of another size are given up."""
+        with suppress(IndexError):  # none is left; threads take them, too
+            while (arena := self._arenas.pop()).size != size:
+                pass
+            return arena
+        return steps.zeros(size)
 
     def _compile(self, wanted: tuple[int, ...]) -> Compiled:
         """Steps for the registers as they are now; kept until these, or what is wanted, change."""

@@ -128,7 +128,10 @@ class Steps:
         """
         from .engine.native import loaded  # the compiler is loaded when something is computed
 
-        numbers, room = self._job.copy(), np.empty(self._room, np.int64)
+        numbers, room = (
+            steps.zeros(steps.NUMBER * count).view(np.int64) for count in (len(JOB), self._room)
+        )
+        numbers[:] = self._job
         for name, array in (("arena", arena), ("inputs", inputs), ("outputs", outputs),
                             ("pixels", room)):  # fmt: skip
             numbers[JOB[name]] = address(array)

@@ -8,10 +8,9 @@ number of threads.  ``backward`` has the code; here are its jobs, and the tables
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from .backward import BIASES, INPUTS, JOB, LARGEST_SHIFT, WEIGHTS
 from .native import BACKWARD, loaded
 from .pairs import ROWS, VECTOR_BYTES, VECTORS, WORD
 from .steps import LANES, SLACK, SUM_BYTES, address, zeros
+from .threads import pool
 
 Pair = tuple[int, int]  # of rows, of columns
 PAIR_BYTES = 2  # of an int16
@@ -199,12 +199,6 @@ def each_part(part: Callable, count: int, threads: int) -> list:
     if threads == 1:
         return [part(0, count)]
     return list(pool(threads).map(part, ends[:-1], ends[1:]))
-
-
-@cache
-def pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that wait for work."""
-    return ThreadPoolExecutor(threads)
 
 
 # ---- tables, a shape ----------------------------------------------------------------------------

@@ -55,8 +55,11 @@ def address(array: np.ndarray) -> int:
 
 
 def zeros(size: int) -> np.ndarray:
-    """uint8 [size], at the start of a line of the cache: a vector then lies in one line."""
-    array = np.zeros(size + LINE, np.uint8)
+    """uint8 [size], in lines of the cache that nothing else lies in.
+
+    A vector then lies in one line, and threads do not take lines from each other.
+    """
+    array = np.zeros(-(-size // LINE) * LINE + LINE, np.uint8)
     start = -address(array) % LINE
     return array[start : start + size]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +65,34 @@ def test_the_last_layer_alone_is_the_same(case: Case):
     samples, machine = samples_of(network, 5), machine_of(network)
     wanted = np.array([machine.run(sample) for sample in samples])
     np.testing.assert_array_equal(Batch(machine, threads=2).run(samples), wanted, strict=True)
+
+
+def test_memory_and_threads_that_are_kept_change_nothing():
+    network, random = fashion.network(), np.random.default_rng(1)
+    batch = Batch(fashion.machine(), threads=2)
+    for layers in ([0], range(len(network.layers)), [0], [len(network.layers) - 1]):
+        samples = random.integers(-128, 128, (70, *network.input_shape)).astype(np.int8)
+        wanted = Batch(fashion.machine()).run_layers(samples, layers)
+        for name, found in batch.run_layers(samples, layers).items():
+            np.testing.assert_array_equal(found, wanted[name], strict=True, err_msg=name)
+
+
+FORKED = """
+import os
+from max78k_sim.engine.threads import pool
+assert list(pool(2).map(abs, [-1, 2])) == [1, 2]
+child = os.fork()
+if not child:
+    os._exit(sum(pool(2).map(abs, [-3, 4])))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_threads_are_started_again_after_a_fork():
+    command = [sys.executable, "-W", "ignore", "-c", FORKED]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout == "7\n"
 
 
 def test_golden_outputs_come_out_of_a_batch():
