@@ -22,7 +22,7 @@ from .routine import Routine
 
 CACHE = 1 << 19  # bytes of arenas that are worked on at a time
 SAMPLES = 16  # at most, that are worked on at a time
-SHARES = 4  # of the samples, for each thread: one that is late delays little
+SHARES = 2  # of the samples, for each thread: one that is late delays less
 
 
 class Batch:

@@ -14,7 +14,13 @@ from . import page, pictures, results, speed, subjects
 def parse(arguments: list[str] | None = None) -> Namespace:
     """The switches."""
     parser = ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="docs/performance.md and its pictures")
+    parser.add_argument(
+        "--write",
+        nargs="?",
+        const="performance",
+        metavar="NAME",
+        help="docs/NAME.md (performance.md) and its pictures",
+    )
     parser.add_argument("--corpus", type=Path, help="golden cases, whose trained weights are used")
     parser.add_argument(
         "--network", choices=subjects.CASES, nargs="+", default=list(subjects.CASES)
@@ -33,8 +39,9 @@ def main() -> int:
     measured = results.measure(options.corpus, options.network, tuple(options.batch))
     print(page.terminal(measured))
     if options.write:
-        (ROOT / "docs" / "performance.md").write_text(page.page(measured), encoding="utf-8")
-        pictures.draw(measured, ROOT / "docs" / "pictures")
+        file = ROOT / "docs" / f"{options.write}.md"
+        file.write_text(page.page(measured, options.write), encoding="utf-8")
+        pictures.draw(measured, ROOT / "docs" / "pictures", options.write)
     for figure in measured.missed:
         print(f"MISSED: {figure.name}: {figure.value_text}, goal {figure.goal_text}")
     return 1 if measured.missed else 0

@@ -15,8 +15,8 @@ QUIET = 0.85  # of the number of threads
 INTRODUCTION = Path(__file__).parent / "introduction.md"
 
 
-def page(results: Results) -> str:
-    """The whole page."""
+def page(results: Results, name: str = "performance") -> str:
+    """The whole page; its pictures begin with its name."""
     text = INTRODUCTION.read_text(encoding="utf-8")
     parts = [
         text.format(deviation=subjects.DEVIATION),
@@ -26,7 +26,7 @@ def page(results: Results) -> str:
         table(("figure", "measured", "goal", "at the int8 peak", ""), goal_rows(results)),
         "## Images a second\n",
         table(("network", "threads", "batch", *map(label, COMPETITORS)), speed_rows(results)),
-        "![Multiplications a second](pictures/performance-speed.png)\n",
+        f"![Multiplications a second](pictures/{name}-speed.png)\n",
         "10⁹ multiplications a second, each at its best batch (PyTorch: and threads):\n",
         table(
             ("network", "threads", *map(label, COMPETITORS), "share of int8 peak"),
@@ -35,7 +35,7 @@ def page(results: Results) -> str:
         "Peaks, 10⁹ multiplications a second:\n",
         table(("threads", "int8 dot products", "float32 matrix product"), peak_rows(results)),
         "## How cost grows\n",
-        "![How cost grows](pictures/performance-growth.png)\n",
+        f"![How cost grows](pictures/{name}-growth.png)\n",
         "One thread. Seconds of a call follow size^exponent over the larger half of the sizes:\n",
         table(("what grows", "sizes", "exponent", "of the multiplications"), growth_rows(results)),
         "## Without a goal\n",

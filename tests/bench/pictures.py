@@ -18,12 +18,12 @@ from .speed import COMPETITORS, Peak
 COLOURS = dict(zip(COMPETITORS, ("#0b6e4f", "#8a8a8a", "#c8553d", "#e8a87c"), strict=True))
 
 
-def draw(results: Results, folder: Path) -> None:
-    """performance-speed.png and performance-growth.png."""
+def draw(results: Results, folder: Path, name: str) -> None:
+    """<name>-speed.png and <name>-growth.png."""
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    draw_speed(results, folder / "performance-speed.png")
-    draw_growth(results.series, folder / "performance-growth.png")
+    draw_speed(results, folder / f"{name}-speed.png")
+    draw_growth(results.series, folder / f"{name}-growth.png")
 
 
 def draw_speed(results: Results, file: Path) -> None:
