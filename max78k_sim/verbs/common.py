@@ -19,10 +19,16 @@ from ..program import Program, compile_network
 from ..whole_files import write_whole
 
 
-def network_from(options: Namespace) -> Network:
-    """The network that the vendor's switches name."""
-    files, switches = network_arguments(options)
-    return load_network(*files, **switches)
+def network_from(options: Namespace, shape: tuple[int, int, int] | None = None) -> Network:
+    """The network that the vendor's switches name.
+
+    ``shape``: (channels, rows, columns) of its samples, where it is known from them alone.
+    """
+    files, switches = network_arguments(options, shape)
+    network = load_network(*files, **switches)
+    for problem in shape_faults(options, network):
+        raise problem
+    return network
 
 
 def faults_from(options: Namespace) -> tuple[Network | None, list[Max78kError]]:
@@ -30,14 +36,28 @@ def faults_from(options: Namespace) -> tuple[Network | None, list[Max78kError]]:
     files, switches = network_arguments(options)
     problems = find_faults(*files, **switches)
     try:
-        return load_network(*files, **switches), problems  # problems are of its placement
+        network = load_network(*files, **switches)
     except Max78kError:
         return None, problems
+    return network, [*problems, *shape_faults(options, network)]  # problems are of its placement
 
 
-def network_arguments(options: Namespace) -> tuple[tuple, dict[str, Any]]:
-    """What load_network takes, from the command line's options."""
-    shape = options.input_shape
+def shape_faults(options: Namespace, network: Network) -> list[InputError]:
+    """Where --input-shape is not what the first layer reads (its in_channels and in_dim win)."""
+    asked = options.input_shape
+    if asked is None or asked == network.input_shape:
+        return []
+    first = network.layers[0]
+    shape, reads = (",".join(map(str, each)) for each in (asked, network.input_shape))
+    message = f"--input-shape {shape}: {first.name} reads {reads}, by in_channels and in_dim"
+    return [InputError(f"{message}; leave --input-shape out", file=network.file, line=first.line)]
+
+
+def network_arguments(
+    options: Namespace, shape: tuple[int, int, int] | None = None
+) -> tuple[tuple, dict[str, Any]]:
+    """What load_network takes, from the command line's options, and then from samples."""
+    shape = options.input_shape or shape
     if shape is None and getattr(options, "sample_input", None):
         shape = read_sample(options.sample_input).shape
     if shape is not None and len(shape) != 3:

@@ -80,9 +80,7 @@ def job_from(options: Namespace) -> Job:
         raise stream.images.error(
             "has no labels to compare with; give an array 'y', or dump layers with --layers, --dump"
         )
-    if options.input_shape is None:
-        options.input_shape = stream.shape
-    network = network_from(options)
+    network = network_from(options, stream.shape)
     stream.require_shape(network.input_shape, network.name)
     layers = tuple(
         network.layer(name.strip()).name for name in (options.layers or "").split(",") if name
@@ -90,6 +88,8 @@ def job_from(options: Namespace) -> Job:
     warmup()  # what is compiled the first time is not counted as evaluation
     batch = BATCH if options.batch is None else options.batch
     evaluator = Evaluator(compiled(network), options.jobs, batch)
+    if stream.labels is not None:
+        evaluator.check_classes(pixels=len(stream.labels.shape) == 3)
     return Job(evaluator, stream, options.split, samples, layers)
 
 
@@ -99,7 +99,10 @@ def evaluated(job: Job, batches: Iterable[tuple[np.ndarray, Any]]) -> Evaluation
     with progress(console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{job.stream.name} ({job.split})", total=job.samples)
         if job.stream.labels is not None:
-            return job.evaluator.evaluate(batches, lambda done: bar.advance(task, done))
+            try:
+                return job.evaluator.evaluate(batches, lambda done: bar.advance(task, done))
+            except InputError as error:
+                raise error if error.file else job.stream.labels.error(error.message) from None
         for images, _ in batches:
             bar.advance(task, len(images))
     return None

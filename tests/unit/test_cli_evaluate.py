@@ -161,8 +161,10 @@ BAD = (
     (("--data", "npz:cut.npz"), "cut.npz: cannot be read as .npz: "),
     (("--data", "npz:rgb.npz"), "rgb.npz: images of 3x28x28 (CHW); ai85net5fashion takes 1x28x28"),
     (("--data", "npz:labels.npz", "--split", "train"),
-     "labels from 4 to 12; the network has 10 classes, 0 to 9"),
-    (("--data", "npz:map.npz"), "labels of shape (1, 28, 28) for 1 images; ai85net5fashion takes "),
+     "labels.npz: labels from 4 to 12; the network has 10 classes, 0 to 9"),
+    (("--data", "npz:map.npz"), "map.npz: labels of shape (1, 28, 28) for 1 images; "),
+    (("--data", "fashion", "--input-shape", "3,28,28"),
+     "network.yaml:7: --input-shape 3,28,28: conv1 reads 1,28,28, by in_channels and in_dim"),
     (("--data", "npz:few.npz"), "few: no test images; give at least five of a class"),
     (("--data", "fashion", "--limit", "0"), "--limit 0: at least 1 sample is needed"),
     (("--data", "fashion", "--jobs", "0"), "jobs 0: at least 1 is needed"),
@@ -174,7 +176,7 @@ BAD = (
     (("--data", "fashion", "--limit", "2", "--layers", "fc", "--dump", "no/such/x.npz"),
      "no/such/x.npz: cannot be written: No such file or directory"),
     (("--data", "npz:labels.npz", "--split", "train", "--layers", "fc", "--dump", "x.npz"),
-     "labels from 4 to 12; the network has 10 classes, 0 to 9"),
+     "labels.npz: labels from 4 to 12; the network has 10 classes, 0 to 9"),
 )  # fmt: skip
 
 

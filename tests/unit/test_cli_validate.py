@@ -47,6 +47,12 @@ def test_check(capsys):
         assert f"{line}\n" in out
 
 
+def test_another_input_shape_is_a_problem(capsys):
+    code, out, _ = run(capsys, "check", *NETWORK, "--input-shape", "3,28,28")
+    assert code == 2 and "problem: " in out and "--input-shape 3,28,28: conv1 reads 1,28,28" in out
+    assert run(capsys, "check", *NETWORK, "--input-shape", "1,28,28")[0] == 0
+
+
 def test_check_as_json(capsys):
     code, out, _ = run(capsys, "check", *NETWORK, "--json")
     result = json.loads(out)
