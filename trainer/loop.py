@@ -82,6 +82,11 @@ class Trainer:
                 f"training of {last.name} with {last.out_size[0]}x{last.out_size[1]} outputs a "
                 "class: the losses take one"
             )
+        if recipe.wide_bias and last.index not in self.backward.trained:
+            raise InputError(
+                f"wide_bias: these are biases of {last.name}, which is not trained; add it to the "
+                "layers, or leave wide_bias out"
+            )
         self.stores = {
             (index, kind): KernelStore(
                 machine.memory, self.plan.placement(self.network.layers[index].name, kind)

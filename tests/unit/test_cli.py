@@ -305,6 +305,8 @@ BAD = (
      "--replay 9: one example takes 786 bytes (8 bits a value, and its label); give at least"),
     (("train", *fashion.NETWORK_OPTIONS, "--wide-bias", "--parts", "kernel", "--out", "x"),
      "wide_bias: these are biases that are trained; parts need bias, too"),
+    (("train", *fashion.NETWORK_OPTIONS, "--wide-bias", "--layers", "conv4", "--out", "x"),
+     "wide_bias: these are biases of fc, which is not trained; add it to the layers"),
     (("train", *fashion.NETWORK_OPTIONS, "--data", "fashion", "--new-class", "8", "--replay",
       "8000", "--new-share", "9", "--out", "x"),
      "--new-share 9: with --replay the first example of each batch is new"),
