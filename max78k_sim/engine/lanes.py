@@ -78,13 +78,13 @@ def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     value = clip(builder, value, finishing["least"], most)
     positive = clip(builder, builder.sub(nothing, value), value, most)
     value = builder.select(absolute, positive, value)
-    return builder.trunc(builder.xor(value, finishing["flip"]), bytes_of(sums.type))
+    return builder.trunc(builder.xor(value, finishing["flip"]), small_of(sums.type))
 
 
 def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     """``finish`` where ``left`` is 0 and ``absolute`` is false."""
     value = builder.ashr(builder.add(sums, finishing["half"]), finishing["right"])
-    small = bytes_of(sums.type)
+    small = small_of(sums.type)
     least, most = constant(sums.type, ACTIVATION_MIN), constant(sums.type, ACTIVATION_MAX)
     value = builder.trunc(clip(builder, value, least, most), small)  # one instruction of some
     least, flip = (builder.trunc(finishing[name], small) for name in ("least", "flip"))
@@ -92,7 +92,7 @@ def finish_plain(builder: ir.IRBuilder, sums, finishing: dict, absolute):
     return builder.xor(builder.select(larger, value, least), flip)
 
 
-def bytes_of(kind: ir.VectorType) -> ir.VectorType:
+def small_of(kind: ir.VectorType) -> ir.VectorType:
     """As many bytes as a vector has numbers."""
     return ir.VectorType(I8, kind.count)
 
