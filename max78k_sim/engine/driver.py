@@ -7,9 +7,8 @@ from functools import partial
 
 from llvmlite import ir
 
-from .. import arithmetic
 from . import maps
-from .lanes import I32, I64, Row, at, function_of, load_at, loop, own, store, variable
+from .lanes import I32, I64, Row, at, finishing, function_of, load_at, loop, own, store, variable
 from .pack import BLOCK_FIELDS
 from .path import Path
 from .steps import (
@@ -31,32 +30,6 @@ from .steps import (
     WRITE,
 )
 from .tile import tile
-
-LEAST = arithmetic.ACTIVATION_MIN
-FRACTION_BITS, ROUND_HALF = arithmetic.FRACTION_BITS, arithmetic.ROUND_HALF
-SATURATES = 1 << 15  # a sum beyond it saturates whatever the shift to the left
-UNSHIFTED = 1 << 30  # beyond every sum
-
-
-def finishing(builder: ir.IRBuilder, step: Row) -> dict:
-    """Operands that say how sums become bytes; see ``lanes.FINISHING``."""
-    shift, zero = step.shift, I64(0)
-    positive = builder.icmp_signed(">", shift, zero)
-    left = builder.select(positive, shift, zero)
-    right = builder.select(positive, zero, builder.sub(zero, shift))
-    relu = builder.and_(step.relu, builder.xor(step.absolute, I64(1)))
-    plain = builder.icmp_signed("==", builder.or_(left, step.absolute), zero)
-    return {
-        "bound": builder.select(positive, I64(SATURATES), I64(UNSHIFTED)),
-        "left": left,
-        "half": builder.shl(I64(ROUND_HALF), right),
-        "right": builder.add(right, I64(FRACTION_BITS)),
-        "least": builder.select(builder.trunc(relu, ir.IntType(1)), zero, I64(LEAST)),
-        "flip": step.flip,
-        "absolute": step.absolute,
-        "plain": builder.zext(plain, I64),
-    }
-
 
 # ---- maps, one sample ---------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
+from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN, FRACTION_BITS, ROUND_HALF
 from .steps import LANES, NUMBER
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -22,6 +22,8 @@ WIDTHS = (LANES, 4, 1)  # numbers that are handled at once: as many as there are
 # ``half`` added, shifted to the right, clipped from ``least`` to the largest byte, made absolute,
 # and flipped.
 FINISHING = ("bound", "left", "half", "right", "least", "flip")
+SATURATES = 1 << 15  # a sum beyond it saturates whatever the shift to the left
+UNSHIFTED = 1 << 30  # beyond every sum
 
 
 def constant(kind: ir.VectorType, value: int) -> ir.Constant:
@@ -66,6 +68,38 @@ def clip(builder: ir.IRBuilder, value, least, most):
     """Value between least and most."""
     low = builder.select(builder.icmp_signed("<", value, least), least, value)
     return builder.select(builder.icmp_signed(">", low, most), most, low)
+
+
+def finishing(builder: ir.IRBuilder, step: Row) -> dict:
+    """Numbers by the names in FINISHING, and ``absolute``; ``plain``: see ``finish_plain``."""
+    shift, zero = step.shift, I64(0)
+    positive = builder.icmp_signed(">", shift, zero)
+    left = builder.select(positive, shift, zero)
+    right = builder.select(positive, zero, builder.sub(zero, shift))
+    relu = builder.and_(step.relu, builder.xor(step.absolute, I64(1)))
+    plain = builder.icmp_signed("==", builder.or_(left, step.absolute), zero)
+    return {
+        "bound": builder.select(positive, I64(SATURATES), I64(UNSHIFTED)),
+        "left": left,
+        "half": builder.shl(I64(ROUND_HALF), right),
+        "right": builder.add(right, I64(FRACTION_BITS)),
+        "least": builder.select(builder.trunc(relu, I1), zero, I64(ACTIVATION_MIN)),
+        "flip": step.flip,
+        "absolute": step.absolute,
+        "plain": builder.zext(plain, I64),
+    }
+
+
+def store_finished(builder: ir.IRBuilder, cells: list, how: dict) -> None:
+    """Vectors of sums, and addresses, as bytes; ``how``: as ``finishing`` says, narrowed."""
+    kind = cells[0][0].type
+    values = {name: splat(builder, how[name], kind) for name in FINISHING}
+    absolute = splat(builder, how["absolute"], ir.VectorType(I1, kind.count))
+    with builder.if_else(how["plain"]) as (plain, other):
+        for branch, convert in ((plain, finish_plain), (other, finish)):
+            with branch:
+                for sums, place in cells:
+                    store(builder, convert(builder, sums, values, absolute), place)
 
 
 def finish(builder: ir.IRBuilder, sums, finishing: dict, absolute):

@@ -49,7 +49,12 @@ ROWS = {  # of a product, by its number of vectors: as many as registers hold
 }
 ORDERED = ("avx512-vnni", "avx512")  # whose vectors are one register each
 
-# ---- multiply(builder, words <32 x i16>, factors <32 x i16>) -> <16 x i32>, one a path ----------
+# ---- multiply(builder, words <2n x i16>, factors <2n x i16>) -> <n x i32>, one a path -----------
+
+
+def sums_of(words) -> ir.VectorType:
+    """A vector of sums of pairs."""
+    return ir.VectorType(I32, words.type.count // 2)
 
 
 def multiply_avx512(builder, words, factors):
@@ -58,34 +63,35 @@ def multiply_avx512(builder, words, factors):
 
 
 def multiply_avx2(builder, words, factors):
-    """In halves."""
+    """One instruction, or in halves where a vector is two registers."""
     eight = ir.VectorType(I32, LANES // 2)
+    if sums_of(words) == eight:
+        return call(builder, "llvm.x86.avx2.pmadd.wd", eight, words, factors)
     halves = []
     for first in (0, LANES):
         order = ir.Constant(ir.VectorType(I32, LANES), list(range(first, first + LANES)))
         nothing = ir.Constant(PAIRS, ir.Undefined)
         operands = [builder.shuffle_vector(whole, nothing, order) for whole in (words, factors)]
-        halves.append(call(builder, "llvm.x86.avx2.pmadd.wd", eight, *operands))
+        halves.append(multiply_avx2(builder, *operands))
     order = ir.Constant(ir.VectorType(I32, LANES), list(range(LANES)))
     return builder.shuffle_vector(*halves, order)
 
 
 def multiply_neon(builder, words, factors):
     """Products of 32 bits; neighbours are added, which is an instruction too."""
-    wide = ir.VectorType(I32, 2 * LANES)
+    kind, wide = sums_of(words), ir.VectorType(I32, words.type.count)
     products = builder.mul(builder.sext(words, wide), builder.sext(factors, wide))
     nothing = ir.Constant(wide, ir.Undefined)
-    even, odd = (
-        ir.Constant(ir.VectorType(I32, LANES), list(range(first, 2 * LANES, 2))) for first in (0, 1)
-    )
+    even, odd = (ir.Constant(kind, list(range(first, wide.count, 2))) for first in (0, 1))
     shuffle = builder.shuffle_vector
     return builder.add(shuffle(products, nothing, even), shuffle(products, nothing, odd))
 
 
 def multiply_portable(builder, words, factors):
     """What every processor has: both halves of 32 bits, with their signs."""
-    words, factors = builder.bitcast(words, SUMS), builder.bitcast(factors, SUMS)
-    half = constant(SUMS, 16)
+    kind = sums_of(words)
+    half = constant(kind, 16)
+    words, factors = (builder.bitcast(x, kind) for x in (words, factors))
     high = builder.mul(builder.ashr(words, half), builder.ashr(factors, half))
     words, factors = (builder.ashr(builder.shl(x, half), half) for x in (words, factors))
     return builder.add(high, builder.mul(words, factors))

@@ -27,13 +27,12 @@ from .lanes import (
     I64,
     call,
     constant,
-    finish,
-    finish_plain,
     load,
     load_at,
     ordered,
     splat,
     store,
+    store_finished,
 )
 from .path import WORD, Path
 from .steps import LINE, SUM_BYTES
@@ -224,15 +223,10 @@ def store_tile(builder, names, cells, finals) -> None:
                 place = builder.add(targets[pixel], I64(SUM_BYTES * kind.count * vector))
                 store(builder, final, place)
         with finished:
-            finishing = {name: splat(builder, names[name], kind) for name in FINISHING}
-            absolute = splat(builder, names["absolute"], ir.VectorType(I1, kind.count))
-            with builder.if_else(names["plain"]) as (plain, other):
-                for branch, how in ((plain, finish_plain), (other, finish)):
-                    with branch:
-                        for (pixel, vector), final in zip(cells, finals, strict=True):
-                            small = how(builder, final, finishing, absolute)
-                            place = builder.add(targets[pixel], I64(kind.count * vector))
-                            store(builder, small, place)
+            places = [
+                builder.add(targets[pixel], I64(kind.count * vector)) for pixel, vector in cells
+            ]
+            store_finished(builder, list(zip(finals, places, strict=True)), names)
     builder.ret_void()
 
 
