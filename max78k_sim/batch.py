@@ -98,7 +98,7 @@ class Batch:
         share = max(together, -(-count // (SHARES * self.threads)))
 
         def work(first: int) -> None:
-            arena = self._arena(together * len(template))
+            arena = self._arena(compiled.steps.size(together))
             these = range(first, min(first + share, count))
             layer = compiled.steps.run(arena, inputs, results, (size, compiled.size), these)
             if layer is not None:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from .arithmetic import ACTIVATION_MAX
-from .engine import choose_path, pack, steps
+from .engine import choose_path, pack, steps, winograd
 from .engine.path import PATHS
 from .engine.steps import Assembly, Map, View, address
 from .errors import NotEmulated
@@ -25,7 +25,8 @@ ANY_BYTE = 255  # the largest byte of a map whose values may be negative
 class Kernels:
     """Kernels and biases of some routines, in one run each; packed again after they are written.
 
-    ``maps``: what each routine's convolution reads, to be set before the first ``update``.
+    ``maps``: what each routine's convolution reads, to be set before the first ``update``;
+    ``patched``: whether it goes by ``winograd``, which says what its sums are to none.
     ``blocks``, ``taps``, ``weights``: see Pack, with places in the whole; ``bias``: int32, the
     routines' outputs in whole blocks, one routine after the other.
     """
@@ -33,6 +34,7 @@ class Kernels:
     def __init__(self, routines: Sequence[Routine], path: str):
         self.routines, self.path = routines, PATHS[path]
         self.maps: list[Map | None] = [None] * len(routines)
+        self.patched = [False] * len(routines)
         counts = [-(-routine.outputs // self.path.block) for routine in routines]
         self._first_block = np.cumsum([0, *counts])
         self._decoded: list[np.ndarray | None] = [None] * len(routines)
@@ -40,14 +42,20 @@ class Kernels:
         self._located: list[np.ndarray] = []
         self._places: list[tuple[str, int]] = []
         self.bias = np.zeros(int(self._first_block[-1]) * self.path.block, np.int32)
-        self.blocks = np.zeros((1, pack.BLOCK_FIELDS), np.int64)
+        self.blocks = np.zeros((1, len(pack.BLOCK)), np.int64)
         self.taps, self.weights = np.zeros(1, np.int32), np.zeros(1, np.int8)
 
     def fields(self, number: int) -> dict[str, int]:
         """Of the step that convolves for a routine."""
         first, end = self._first_block[number : number + 2]
         table = int(first) * self.path.block
-        return {"kernel": int(first), "count": int(end - first), "table": table}
+        fields = {"kernel": int(first), "count": int(end - first), "table": table}
+        if self.patched[number]:
+            data, taps = self.maps[number], self.routines[number].config.kernel_size[1]
+            assert data is not None
+            depth = steps.vectors(data.outer.channels) // steps.LANES
+            fields |= {"operation": steps.WINOGRAD, "taps": taps, "zero": data.zero, "depth": depth}
+        return fields
 
     def update(self, memory: Memory) -> None:
         """What the memory holds now; only layers whose kernels changed are packed."""
@@ -56,7 +64,11 @@ class Kernels:
             kernels = routine.kernels(memory)
             assert data is not None
             if kernels is not self._decoded[number]:
-                self._packs[number] = self._packed(kernels, data, self._packs[number])
+                self._packs[number] = (
+                    winograd.pack(kernels, self.path)
+                    if self.patched[number]
+                    else self._packed(kernels, data, self._packs[number])
+                )
                 self._decoded[number], changed = kernels, True
             packed = self._packs[number]
             assert packed is not None
@@ -123,7 +135,7 @@ class Steps:
     ) -> int | None:
         """Samples from ``inputs`` to ``outputs``, uint8, ``strides`` bytes from one to the next.
 
-        ``arena`` uint8 [samples at a time * len(template)].  Returns the layer of the first sum
+        ``arena`` uint8 [``size`` of the samples at a time].  Returns the layer of the first sum
         that is beyond the limit, where the run ends; None if there is none.
         """
         from .engine.native import loaded  # the compiler is loaded when something is computed
@@ -136,8 +148,10 @@ class Steps:
                             ("pixels", room)):  # fmt: skip
             numbers[JOB[name]] = address(array)
         operands = numbers[JOB["pixels"]] + steps.NUMBER * PLACES
+        together = (len(arena) - self._patches) // len(self.template)
+        patches = numbers[JOB["arena"]] + together * len(self.template)
         for name, value in (
-            ("samples", len(arena) // len(self.template)), ("input_stride", strides[0]),
+            ("samples", together), ("patches", patches), ("input_stride", strides[0]),
             ("output_stride", strides[1]), ("first", samples.start), ("last", samples.stop),
             ("operands", operands), ("line", operands + steps.NUMBER * steps.OPERANDS),
             *self.kernels.places,
@@ -147,6 +161,23 @@ class Steps:
         if not numbers[JOB["beyond"]]:
             return None
         return int(self.steps[numbers[JOB["step"]], steps.FIELDS.index("layer")])
+
+    def size(self, samples: int) -> int:
+        """Bytes of an arena for so many samples at a time."""
+        return samples * len(self.template) + self._patches
+
+    @cached_property
+    def _patches(self) -> int:
+        """Bytes, behind all samples, for the patches of one step."""
+        fields = [dict(zip(steps.FIELDS, row, strict=True)) for row in self.steps.tolist()]
+        return max(
+            (
+                winograd.room(step["depth"], step["taps"], self.kernels.path)
+                for step in fields
+                if step["operation"] == steps.WINOGRAD
+            ),
+            default=0,
+        )
 
     @cached_property
     def _job(self) -> np.ndarray:
@@ -189,7 +220,7 @@ class Core:
             stages.finish(assembly, config, sums, self.output, raw=config.wide)
         write_output(assembly, routine, self.output)
         self.steps = Steps.of(assembly, self.kernels, routine.sum_limit)
-        self.arena = steps.zeros(self.steps.template.size)
+        self.arena = steps.zeros(self.steps.size(1))
 
     def execute(self, stores: Stores) -> LayerTrace:
         """One run."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .core import Kernels, Steps
-from .engine import steps
+from .engine import steps, winograd
 from .engine.steps import LANES, Assembly, Map, View
 from .links import CONSTANT, SAMPLE, Links
 from .ops import stages
@@ -154,9 +154,12 @@ class Linker:
         if number not in self.frames:
             self._frame(number)
         frame = self.kernels.maps[place] = self.frames[number]
-        output, fields = self._output(number), self.kernels.fields(place)
-        add = stages.convolve
-        if config.wide or number in self.checked:
+        output, looked_at = self._output(number), config.wide or number in self.checked
+        shape = config.kernel_size, routine.size, frame.outer.channels, routine.outputs
+        patched = not looked_at and winograd.serves(*shape, self.kernels.path)
+        self.kernels.patched[place] = patched
+        add, fields = stages.convolve, self.kernels.fields(place)
+        if looked_at:
             sums = output.inner
             if not config.wide:
                 size = *routine.size, routine.outputs

@@ -19,7 +19,7 @@ def executed(assembly: Assembly, view, sample, kernels=None, path=None):
     assembly.write(np.arange(outputs.size), view.indices())
     compiled = Steps.of(assembly, kernels or Kernels([], path), LIMIT)
     layer = compiled.run(
-        np.zeros_like(compiled.template), sample.reshape(-1).view(np.uint8), outputs
+        np.zeros(compiled.size(1), np.uint8), sample.reshape(-1).view(np.uint8), outputs
     )
     if layer is not None:
         raise OverflowError(layer)

@@ -31,6 +31,7 @@ PATHS = (  # of a parameter "path"
     *engine.paths(),
     *(pytest.param(path, marks=NEEDS_EMULATOR if path == EMULATED else ()) for path in ABSENT),
 )
+WITH_POINTS = [path for path in (*engine.paths(), *ABSENT) if TABLE[path].patches]
 
 
 @cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 
 from llvmlite import ir
 
-from . import maps
+from . import maps, winograd
 from .lanes import I32, I64, Row, at, finishing, function_of, load_at, loop, own, store, variable
-from .pack import BLOCK_FIELDS
+from .pack import BLOCK
+from .patches import build_patches
 from .path import Path
 from .steps import (
     AVERAGE,
@@ -27,6 +28,7 @@ from .steps import (
     READ,
     SIGNED,
     SUM_BYTES,
+    WINOGRAD,
     WRITE,
 )
 from .tile import tile
@@ -190,14 +192,13 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
         "targets": builder.add(job.pixels, I64(NUMBER * PIXELS)),
     }
     with loop(builder, step.count) as number:
-        row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * BLOCK_FIELDS)
-        outputs, tap, groups, weight, output = (
-            load_at(builder, builder.add(row, I64(NUMBER * n)), I64) for n in range(BLOCK_FIELDS)
-        )
+        row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * len(BLOCK))
+        block = Row(builder, row, BLOCK)
+        outputs, output = block.outputs, block.output
         operands |= {
-            "taps": at(builder, job.taps, tap, SUM_BYTES),
-            "groups": groups,
-            "weights": builder.add(job.weights, weight),
+            "taps": at(builder, job.taps, block.tap, SUM_BYTES),
+            "groups": block.groups,
+            "weights": builder.add(job.weights, block.weight),
             "bias": at(builder, job.bias, builder.add(step.table, output), SUM_BYTES),
         }
         to = builder.add(step.target, builder.mul(output, element))
@@ -288,19 +289,27 @@ def build_run(builder, address, *, path: Path) -> None:
         count = builder.select(builder.icmp_signed("<", rest, samples), rest, samples)
         with loop(builder, job.step_count) as number:
             step = at(builder, job.steps, number, NUMBER * len(FIELDS))
-            operation = Row(builder, step, FIELDS).operation
-            products = builder.icmp_signed("==", operation, I64(CONVOLVE))
-            with builder.if_else(products) as (multiply, other):
-                with multiply:
-                    convolve = partial(build_convolve, path=path)
-                    function = function_of(builder.module, "convolve", convolve, 3)
-                    builder.call(function, [address, step, count])
-                with other, loop(builder, count) as sample:
-                    base = at(builder, arena, sample, size)
-                    change(builder, address, step, base, builder.add(begin, sample))
+            products(builder, path, address, step, count)
+            with loop(builder, count) as sample:
+                base = at(builder, arena, sample, size)
+                change(builder, address, step, base, builder.add(begin, sample))
             with builder.if_then(builder.icmp_signed("!=", job.beyond, I64(0))):
                 store(builder, number, job.place("step"))
                 builder.ret_void()
+
+
+def products(builder, path: Path, job, step, samples) -> None:
+    """A step on several samples, if it multiplies."""
+    fields = Row(builder, step, FIELDS)
+    kinds: list[tuple] = [("convolve", build_convolve, {"operation": CONVOLVE})]
+    for taps in (1, winograd.TAPS) if path.patches else ():
+        build = partial(build_patches, columns=taps)
+        kinds.append((f"patches_{taps}", build, {"operation": WINOGRAD, "taps": taps}))
+    for name, build, wanted in kinds:
+        same = [builder.icmp_signed("==", getattr(fields, key), I64(wanted[key])) for key in wanted]
+        with builder.if_then(reduce(builder.and_, same)):
+            function = function_of(builder.module, name, partial(build, path=path), 3)
+            builder.call(function, [job, step, samples])
 
 
 def module_of(path: Path) -> ir.Module:

@@ -216,11 +216,11 @@ class Row:
     """Fields of a step or of a job, as LLVM values: ``row.name`` loads one."""
 
     def __init__(self, builder: ir.IRBuilder, address, names: tuple[str, ...]):
-        self._builder, self._address, self._names = builder, address, names
+        self._builder, self.address, self._names = builder, address, names
 
     def place(self, name: str):
         """Its address."""
-        return self._builder.add(self._address, I64(NUMBER * self._names.index(name)))
+        return self._builder.add(self.address, I64(NUMBER * self._names.index(name)))
 
     def __getattr__(self, name: str):
         return load_at(self._builder, self.place(name), I64)

@@ -28,7 +28,7 @@ from .path import PATHS
 FORWARD, BACKWARD, ERRORS, UPDATE = "driver", "backward", "mantissas", "update"
 COMMON = ("lanes", "maps", "native", "path", "steps")
 SOURCES = {  # what an object file is made from
-    FORWARD: (*COMMON, FORWARD, "pack", "tile"),
+    FORWARD: (*COMMON, FORWARD, "pack", "pairs", "patches", "tile", "winograd"),
     BACKWARD: (*COMMON, BACKWARD, "pairs"),
     ERRORS: (*COMMON, ERRORS),
     UPDATE: (*COMMON, UPDATE),

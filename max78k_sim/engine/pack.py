@@ -8,7 +8,7 @@ import numpy as np
 
 from .path import WORD, Path
 
-BLOCK_FIELDS = 5  # outputs in whole vectors, first tap, groups, first weight, first output
+BLOCK = ("outputs", "tap", "groups", "weight", "output")  # in whole vectors; the first of each
 TRIED = 4  # of the weakest words, for each strong one
 LARGEST_PAIR, SMALLEST_PAIR = 32767, 32768  # magnitude of a sum in 16 bits
 
@@ -20,7 +20,7 @@ NOWHERE = -1  # the place of a weight that there is not: that of a zero behind a
 class Pack:
     """One layer's kernels for one path, and for maps with these strides.
 
-    ``blocks`` int64 [block, BLOCK_FIELDS]; ``taps`` int32: byte offsets from a pixel; ``weights``
+    ``blocks`` int64 [block, BLOCK]; ``taps`` int32: byte offsets from a pixel; ``weights``
     int8; ``places``: of these among the kernels, or NOWHERE; ``absent``: places of kernels that
     are left out, as zeros; ``sums`` int32 [output]: what a map that stores x + zero adds (and
     ``Path.offset`` takes off), to be taken from the bias.

@@ -13,8 +13,10 @@ class Path:
 
     ``lanes``: outputs of a vector, which is one register; ``group``: words whose products are added
     before they are widened to 32 bits; ``pixels``: of a tile, by its number of vectors, as many as
-    registers hold; ``offset``: what is taken from every byte before it is multiplied, 128 where the
-    instruction takes signed bytes only.
+    registers hold; ``patches``: the same, of products of 16 bits (``winograd``), and none where
+    these are never faster; ``gain``: how many fewer there have to be, 1.4 times what one costs;
+    ``offset``: what is taken from every byte before it is multiplied, 128 where the instruction
+    takes signed bytes only.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Path:
     lanes: int
     group: int
     pixels: tuple[int, ...]
+    patches: tuple[int, ...] = ()
+    gain: float = 1.8
     offset: int = 0
 
     @property
@@ -36,14 +40,15 @@ class Path:
 
 
 VNNI = ("avx512bw", "avx512vl", "avx512vnni")
+FEW, MANY = (8, 4, 3, 2), (12, 12, 8, 6)  # patches, for 16 and 32 registers
 PATHS = {  # the fastest first
     path.name: path
     for path in (
-        Path("avx512-vnni", VNNI, lanes=16, group=1, pixels=(12, 10, 8, 6)),
-        Path("avx512", VNNI[:2], lanes=16, group=2, pixels=(8, 8, 6, 6)),
-        Path("avx-vnni", ("avx2", "avxvnni"), lanes=8, group=1, pixels=(12, 6, 4, 3)),
-        Path("avx2", ("avx2",), lanes=8, group=2, pixels=(8, 4, 3, 2)),
-        Path("neon", ("dotprod",), 4, group=1, pixels=(16, 12, 7, 5, 4, 4, 3, 3), offset=128),
-        Path("portable", (), lanes=8, group=1, pixels=(8, 4, 3, 2)),
+        Path("avx512-vnni", VNNI, 16, 1, (12, 10, 8, 6), MANY, gain=2.8),
+        Path("avx512", VNNI[:2], 16, 2, (8, 8, 6, 6), MANY),
+        Path("avx-vnni", ("avx2", "avxvnni"), 8, 1, (12, 6, 4, 3), FEW, gain=2.8),
+        Path("avx2", ("avx2",), 8, 2, (8, 4, 3, 2), FEW),
+        Path("neon", ("dotprod",), 4, 1, (16, 12, 7, 5, 4, 4, 3, 3), offset=128),
+        Path("portable", (), 8, 1, (8, 4, 3, 2), FEW),
     )
 }

@@ -18,7 +18,7 @@ SUM_BYTES = 4  # of an accumulator, and of a 32-bit output
 SLACK = 64  # bytes after a map, over which the last word read, or vector written, may hang
 SIGNED = 128  # stored instead of 0 where a convolution reads what may be negative
 
-READ, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, FINISH = range(9)
+READ, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, WINOGRAD, FINISH = range(10)
 FIELDS = (
     "operation",
     "layer",  # for messages
@@ -28,6 +28,7 @@ FIELDS = (
     "flip",  # exclusive-or on every byte that is written: 128 turns x into x + 128
     "table", "count",  # indices, a table of averages, or the views of operands
     "window_rows", "window_columns", "row_stride", "column_stride",  # of pooling
+    "taps", "zero", "depth",  # of WINOGRAD: columns of a kernel; what is 0, vectors, of its source
     "function",  # of operands: a row of maps.ELTWISE
     "kernel",  # first row of the table of blocks, ``count`` of them
     "raw", "shift", "absolute", "relu",
@@ -39,6 +40,7 @@ JOB = (  # of a run: addresses and numbers
     "inputs", "input_stride", "outputs", "output_stride", "first", "last",
     "limit", "beyond", "step",  # of sums; whether one reached it; where
     "pixels", "operands", "line",  # room for addresses, and for the sums of a pixel
+    "patches",  # and for those of WINOGRAD
 )  # fmt: skip
 NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
 PIXELS = 16  # room for a tile's

@@ -114,9 +114,16 @@ def averages(count: int, rounding: bool) -> np.ndarray:
     return arithmetic.average(np.arange(least, most + 1), count, rounding).astype(np.int32)
 
 
-def convolve(assembly: Assembly, config: LayerConfig, source: View, target: View, **fields) -> None:
+def convolve(
+    assembly: Assembly,
+    config: LayerConfig,
+    source: View,
+    target: View,
+    operation: int = steps.CONVOLVE,
+    **fields,
+) -> None:
     """Sums of products, ``raw`` as they are, else finished; other ``fields``: where kernels are."""
-    assembly.add(steps.CONVOLVE, target, source, **finishing(config), **fields)
+    assembly.add(operation, target, source, **finishing(config), **fields)
 
 
 def finish(assembly: Assembly, config: LayerConfig, sums: View, target: View, **fields) -> None:

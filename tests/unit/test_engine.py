@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from max78k_sim import engine
 from max78k_sim.arithmetic import average, requantise, saturate
 from max78k_sim.core import Kernels
-from max78k_sim.engine import pack, steps, tile
+from max78k_sim.engine import pack, steps, tile, winograd
 from max78k_sim.engine.path import PATHS as TABLE
 from max78k_sim.engine.path import WORD
 from max78k_sim.engine.steps import SIGNED, Assembly
@@ -53,6 +54,30 @@ def expected_sums(sample, kernels):
     return np.einsum("rcnij,oijn->rco", windows.astype(np.int64), kernels.astype(np.int64))
 
 
+class Points(Kernels):
+    """Kernels that are given, as points; each output's bias is its number."""
+
+    def __init__(self, kernels, path):
+        super().__init__([], path)
+        packed = winograd.pack(kernels, self.path)
+        self.blocks, self.taps, self.weights = packed.blocks, packed.taps, packed.weights
+        self.bias = np.arange(packed.sums.size, dtype=np.int32) - packed.sums
+
+
+def patched(sample, kernels, path, shift, zero=SIGNED, **fields):
+    """``products`` by Winograd's points."""
+    assembly = Assembly()
+    data = assembly.map(*sample.shape, zero=zero)
+    assembly.copy(read(assembly, sample), data.inner, zero)
+    rows, columns = (n - k + 1 for n, k in zip(sample.shape, kernels.shape[1:3], strict=False))
+    output = assembly.map(rows, columns, len(kernels)).inner
+    weights = Points(kernels, path)
+    fields |= {"shift": shift, "count": len(weights.blocks), "taps": kernels.shape[2]}
+    fields |= {"zero": zero, "depth": -(-sample.shape[2] // steps.LANES)}
+    assembly.add(steps.WINOGRAD, output, data.outer, **fields)
+    return executed(assembly, output, sample, weights, path).view(np.int8)
+
+
 EXTREMES = {
     "random": lambda random, shape: random.integers(-128, 128, shape),
     "all -128": lambda random, shape: np.full(shape, -128),
@@ -84,6 +109,83 @@ def test_every_tile_is_exact(path):
             sample, kernels = random_map(outputs, 5, 7, 6), random_map(1, outputs, 2, 2, 6)
             wanted = saturate(requantise(expected_sums(sample, kernels), -3))
             np.testing.assert_array_equal(products(sample, kernels, path, -3), wanted)
+
+
+SHAPES = {  # sample; rows and columns of kernels; outputs
+    "one patch": ((6, 6, 16), (3, 3), 16),
+    "overlapping": ((11, 9, 20), (3, 3), 20),
+    "several blocks": ((7, 6, 5), (3, 3), 130),
+    "more than PATCHES": ((26, 31, 3), (3, 3), 9),
+    "one column": ((43, 1, 33), (3, 1), 40),
+    "columns": ((6, 5, 7), (3, 1), 30),
+}
+
+
+@pytest.mark.parametrize("path", processors.WITH_POINTS)
+@pytest.mark.parametrize("weights", EXTREMES)
+@pytest.mark.parametrize("data", EXTREMES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fewer_products_give_the_same(path, weights, data, shape):
+    size, taps, outputs = SHAPES[shape]
+    random = np.random.default_rng(outputs)
+    sample = EXTREMES[data](random, size).astype(np.int8)
+    kernels = EXTREMES[weights](random, (outputs, *taps, size[2])).astype(np.int8)
+    sums = expected_sums(sample, kernels) + np.arange(outputs)
+    for shift, fields, activate in (
+        (-8, {}, lambda x: x),
+        (-3, {"flip": SIGNED}, lambda x: x ^ np.int8(-128)),
+        (0, {"absolute": 1}, lambda x: np.minimum(abs(x.astype(int)), 127)),
+        (2, {"relu": 1}, lambda x: np.maximum(x, 0)),
+    ):
+        wanted = activate(saturate(requantise(sums, shift)).astype(np.int8))
+        np.testing.assert_array_equal(patched(sample, kernels, path, shift, **fields), wanted)
+
+
+@pytest.mark.parametrize("path", processors.WITH_POINTS)
+@pytest.mark.parametrize("weight", [-128, 127])
+def test_fewer_products_hold_the_largest_sums(path, weight):
+    """As many channels of the most extreme bytes as the chip's accumulators hold."""
+    sample = np.full((6, 7, 227), -128, np.int8)
+    kernels = np.full((16, 3, 3, 227), weight, np.int8)
+    sums = expected_sums(sample, kernels) + np.arange(16)
+    assert LIMIT * 0.98 < abs(sums).max() < LIMIT
+    wanted = saturate(requantise(sums, -12))
+    assert 60 < abs(wanted).max() < 127
+    np.testing.assert_array_equal(patched(sample, kernels, path, -12), wanted)
+
+
+def test_points_multiply_polynomials():
+    """24 times the outputs of three taps are OUT times products of KERNEL and DATA."""
+    for weights, data in product(np.eye(3), np.eye(6)):
+        wanted = np.correlate(data, weights, "valid")
+        points = (winograd.KERNEL @ weights) * (winograd.DATA @ data)
+        assert (winograd.OUT @ points == 3**winograd.THREES * 2**winograd.TWOS * wanted).all()
+
+
+def test_points_fit_16_bits_and_two_products_32():
+    kernel, data = (abs(each).sum(axis=1).max() for each in (winograd.KERNEL, winograd.DATA))
+    assert 128 * kernel**2 == 18432 and 128 * data**2 == 12800
+    assert 2 * 18432 * 12800 < 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "channels", "outputs", "path", "serves"),
+    [
+        ((3, 3), (8, 8), 64, 64, "avx2", True),
+        ((3, 3), (8, 8), 64, 64, "avx512-vnni", True),
+        ((3, 3), (5, 5), 64, 64, "avx2", False),  # four patches for little more than one
+        ((3, 3), (3, 8), 64, 64, "avx2", False),  # less than a patch
+        ((3, 3), (8, 8), 3, 64, "avx2", False),
+        ((3, 3), (8, 8), 64, 4, "avx2", False),
+        ((3, 1), (126, 1), 64, 64, "avx2", True),
+        ((3, 1), (126, 1), 64, 64, "avx512-vnni", False),  # its bytes are as fast
+        ((1, 1), (8, 8), 64, 64, "avx2", False),
+        ((6, 1), (64, 1), 64, 64, "avx2", False),
+        ((3, 3), (8, 8), 64, 64, "neon", False),
+    ],
+)
+def test_where_fewer_products_are_faster(kernel, size, channels, outputs, path, serves):
+    assert winograd.serves(kernel, size, channels, outputs, TABLE[path]) == serves
 
 
 @pytest.mark.parametrize("path", PATHS)
