@@ -28,6 +28,7 @@ from .steps import (
     READ,
     SIGNED,
     SUM_BYTES,
+    TURN,
     WINOGRAD,
     WRITE,
 )
@@ -59,6 +60,16 @@ def gathered(builder, job, step, base, outside) -> None:
     index = at(builder, job.tables, step.table, SUM_BYTES)
     target = builder.add(base, step.target)
     maps.gather(builder, outside, target, step.target_row, step.rows, index, step.count, step.flip)
+
+
+def turned(builder, step, base, outside) -> None:
+    """Planes of channels from outside, pixel by pixel."""
+    source, target = builder.add(outside, step.source), builder.add(base, step.target)
+    row, target_row, target_column = step.source_row, step.target_row, step.target_column
+    plane, columns, channels, flip = step.source_column, step.columns, step.channels, step.flip
+    with loop(builder, step.rows) as number:
+        places = at(builder, source, number, row), at(builder, target, number, target_row)
+        maps.turn(builder, places[0], plane, columns, channels, places[1], target_column, flip)
 
 
 def written(builder, job, step, base, outside) -> None:
@@ -166,8 +177,11 @@ def change(builder, job, step, base, sample):
     def case(number: int):
         return builder.if_then(builder.icmp_signed("==", operation, I64(number)))
 
+    outside = at(builder, job.inputs, sample, job.input_stride)
     with case(READ):
-        gathered(builder, job, step, base, at(builder, job.inputs, sample, job.input_stride))
+        gathered(builder, job, step, base, outside)
+    with case(TURN):
+        turned(builder, step, base, outside)
     with case(GATHER):
         gathered(builder, job, step, base, base)
     with case(WRITE):

@@ -6,6 +6,9 @@ Each is LLVM code for one row or one pixel; arguments are addresses and numbers.
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import product
+
 from llvmlite import ir
 
 from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN
@@ -30,6 +33,7 @@ from .lanes import (
 )
 from .steps import LANES, SUM_BYTES
 
+WINDOWS = ((2, 2), (2, 1))  # whose pixels are not counted at run time
 ELTWISE = ("sub", "add", "or_", "xor")  # by the code in the register
 
 
@@ -63,6 +67,49 @@ def gather(builder, source, target, row, rows, index, count, flip):
 
 
 @own
+def turn(builder, source, plane, count, channels, target, pixel, flip):
+    """target[pixel * n + channel] = source[plane * channel + n] ^ flip, by LANES of both.
+
+    There are LANES of each at least; the last ones overlap those before.
+    """
+    flips = splat(builder, builder.trunc(flip, I8), SMALL)
+
+    def starts(whole):
+        vectors = builder.udiv(builder.add(whole, I64(LANES - 1)), I64(LANES))
+        return vectors, builder.sub(whole, I64(LANES))
+
+    def start(number, last):
+        place = builder.mul(number, I64(LANES))
+        return builder.select(builder.icmp_signed("<", place, last), place, last)
+
+    (blocks, last), (vectors, end) = starts(count), starts(channels)
+    with loop(builder, blocks) as block, loop(builder, vectors) as vector:
+        first, channel = start(block, last), start(vector, end)
+        read = builder.add(at(builder, source, channel, plane), first)
+        lines = [load_at(builder, at(builder, read, I64(n), plane), SMALL) for n in range(LANES)]
+        write = builder.add(at(builder, target, first, pixel), channel)
+        for n, line in enumerate(transposed(builder, lines)):
+            store(builder, builder.xor(line, flips), at(builder, write, I64(n), pixel))
+
+
+def transposed(builder: ir.IRBuilder, lines: list) -> list:
+    """LANES vectors of LANES bytes, by dealing the first and the second half one by one."""
+    half = LANES // 2
+    pairs = [(n, LANES + n) for n in range(LANES)]
+    orders = [
+        ir.Constant(ir.VectorType(I32, LANES), list(sum(part, ())))
+        for part in (pairs[:half], pairs[half:])
+    ]
+    for _ in range(LANES.bit_length() - 1):
+        lines = [
+            builder.shuffle_vector(one, other, order)
+            for one, other in zip(lines[:half], lines[half:], strict=True)
+            for order in orders
+        ]
+    return lines
+
+
+@own
 def transfer(builder, source, target, outside, inside, count, flip):
     """target[outside[n]] = source[inside[n]] ^ flip; both int32."""
     small = builder.trunc(flip, I8)
@@ -76,18 +123,36 @@ def transfer(builder, source, target, outside, inside, count, flip):
 @own
 def maximum(builder, source, row, column, rows, columns, vectors, target, flip):
     """Largest of rows x columns pixels, ``row`` and ``column`` bytes apart."""
-    best = variable(builder, SMALL)
     flips = splat(builder, builder.trunc(flip, I8), SMALL)
-    with loop(builder, vectors) as vector:
-        first = at(builder, source, vector, LANES)
+
+    def pixel(vector, down, across):
+        place = at(builder, at(builder, source, vector, LANES), down, row)
+        return load_at(builder, at(builder, place, across, column), SMALL)
+
+    def larger(one, other):
+        return builder.select(builder.icmp_signed(">", one, other), one, other)
+
+    def write(vector, best) -> None:
+        store(builder, builder.xor(best, flips), at(builder, target, vector, LANES))
+
+    other = I1(1)
+    for size in WINDOWS:
+        here = (
+            builder.icmp_signed("==", number, I64(n))
+            for number, n in zip((rows, columns), size, strict=True)
+        )
+        this = builder.and_(*here)
+        other = builder.select(this, I1(0), other)
+        with builder.if_then(this), loop(builder, vectors) as vector:
+            places = product(*(map(I64, range(n)) for n in size))
+            write(vector, reduce(larger, [pixel(vector, *place) for place in places]))
+    best = variable(builder, SMALL)
+    with builder.if_then(other), loop(builder, vectors) as vector:
         builder.store(constant(SMALL, ACTIVATION_MIN), best)
         with loop(builder, rows) as down, loop(builder, columns) as across:
-            address = at(builder, at(builder, first, down, row), across, column)
-            value, old = load_at(builder, address, SMALL), builder.load(best)
-            larger = builder.icmp_signed(">", value, old)
-            builder.store(builder.select(larger, value, old), best)
-        result = builder.xor(builder.load(best), flips)
-        store(builder, result, at(builder, target, vector, LANES))
+            value = larger(pixel(vector, down, across), builder.load(best))
+            builder.store(value, best)
+        write(vector, builder.load(best))
 
 
 @own

@@ -18,7 +18,7 @@ SUM_BYTES = 4  # of an accumulator, and of a 32-bit output
 SLACK = 64  # bytes after a map, over which the last word read, or vector written, may hang
 SIGNED = 128  # stored instead of 0 where a convolution reads what may be negative
 
-READ, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, WINOGRAD, FINISH = range(10)
+READ, TURN, WRITE, GATHER, COPY, MAXIMUM, AVERAGE, COMBINE, CONVOLVE, WINOGRAD, FINISH = range(11)
 FIELDS = (
     "operation",
     "layer",  # for messages
@@ -191,7 +191,29 @@ class Assembly:
     def gather(self, operation: int, index: np.ndarray, target: View, flip: int = 0) -> None:
         """Rows of bytes, [row, byte], from outside or from the arena, to the rows of a view."""
         rows, count = index.shape
+        if operation == READ and self._turned(index, target, flip):
+            return
         self.add(operation, target, rows=rows, count=count, table=self.table(index), flip=flip)
+
+    def _turned(self, places: np.ndarray, target: View, flip: int) -> bool:
+        """Whether these bytes are planes of channels, and are read by the vector."""
+        size = target.rows, target.columns, target.channels
+        if places.size != np.prod(size):
+            return False
+        places = places.reshape(size)
+        if target.columns == 1:
+            target = replace(target, rows=1, columns=target.rows, column=target.row)
+            places = places.transpose(1, 0, 2)
+        rows, columns, channels = (np.arange(count) for count in places.shape)
+        if min(columns.size, channels.size) < LANES:
+            return False
+        first = int(places[0, 0, 0])
+        row, plane = int(places[min(1, rows[-1]), 0, 0]) - first, int(places[0, 0, 1]) - first
+        known = first + row * rows[:, None, None] + columns[:, None] + plane * channels
+        if not np.array_equal(places, known):
+            return False
+        self.add(TURN, target, source=first, source_row=row, source_column=plane, flip=flip)
+        return True
 
     def write(self, outside: np.ndarray, inside: np.ndarray, flip: int = 0) -> None:
         """Bytes of the arena at ``inside`` go outside, to ``outside``: [..., byte] both."""

@@ -291,7 +291,7 @@ def random_map(seed, *shape):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 4), (16, 16)])
+@pytest.mark.parametrize("window", [(2, 2), (2, 1), (3, 2), (1, 4), (16, 16)])
 @pytest.mark.parametrize("channels", [1, 16, 40])
 @pytest.mark.parametrize("kind", ["maximum", "truncated", "rounded"])
 def test_pooling(path, window, channels, kind):
@@ -346,6 +346,33 @@ def test_rows_of_bytes_are_gathered_into_a_frame():
     assembly.gather(steps.READ, index, frame.inner, SIGNED)
     result = (executed(assembly, frame.outer, data) ^ SIGNED).view(np.int8)
     np.testing.assert_array_equal(result, np.pad(data, ((1, 1), (1, 1), (0, 0))))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("size", [(16, 3, 16), (20, 2, 33), (128, 17, 16), (50, 40, 1), (16, 1, 1)])
+def test_planes_are_read_by_the_vector(path, size):
+    """As by the byte: into a frame, rows and columns of which lie apart."""
+    channels, rows, columns = size
+    data = random_map(5, *size)
+    index = np.arange(data.size).reshape(size).transpose(1, 2, 0)
+    for flip in (0, SIGNED):
+        assembly = Assembly()
+        frame = assembly.map(rows, columns, channels, frame=(1, 1), dense=True, zero=flip)
+        assembly.gather(steps.READ, index.reshape(rows, -1), frame.inner, flip)
+        turned = columns >= 16 or (columns == 1 and rows >= 16)
+        assert assembly.rows[-1]["operation"] == (steps.TURN if turned else steps.READ)
+        result = (executed(assembly, frame.outer, data, path=path) ^ np.uint8(flip)).view(np.int8)
+        wanted = np.pad(data.transpose(1, 2, 0), ((1, 1), (1, 1), (0, 0)))
+        np.testing.assert_array_equal(result, wanted)
+
+
+def test_bytes_in_another_order_are_no_planes():
+    index = np.arange(16 * 16).reshape(1, 16, 16).transpose(0, 2, 1).copy()
+    index[0, 9, 9] = 0
+    assembly = Assembly()
+    target = assembly.map(1, 16, 16).inner
+    assembly.gather(steps.READ, index.reshape(1, -1), target)
+    assert assembly.rows[-1]["operation"] == steps.READ
 
 
 @pytest.mark.parametrize(
