@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -184,10 +185,29 @@ class Linker:
         if dense:
             rows = names[0].reshape(len(names[0]), -1) - 1
             self.assembly.gather(steps.READ, rows, frame.inner, zero)
+        elif simple and (parts := self._parts(names[0])):
+            for first, view, held in parts:
+                inner = replace(frame.inner, base=frame.inner.base + first, channels=view.channels)
+                self.assembly.copy(view, inner, held ^ zero)
         else:
             operands = [self._operand(each) for each in names]
             stages.reduce(self.assembly, operands, config, self.rounding, frame.inner, zero)
         self.frames[number] = frame
+
+    def _parts(self, names: np.ndarray) -> list[tuple[int, View, int]]:
+        """Outputs side by side: first channel, where they are, what is 0 there; [] if no such."""
+        owners = self.links.owner_of(names[0, 0])
+        edges = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(owners)]
+        parts = []
+        for first, end in pairwise(edges):
+            owner, part = int(owners[first]), names[:, :, first:end]
+            channel = self._channel_of(owner, part) if owner >= 0 else None
+            if channel is None:
+                return []
+            held, base = self.maps[owner], self.maps[owner].inner.base + channel
+            view = View(base, held.inner.row, held.inner.column, *part.shape)
+            parts.append((first, view, held.zero))
+        return parts
 
     def _pass(self, number: int) -> None:
         """A layer without kernels."""

@@ -46,11 +46,14 @@ def move(builder, source, target, count, flip):
     with loop(builder, whole) as vector:
         value = load_at(builder, at(builder, source, vector, LANES), SMALL)
         store(builder, builder.xor(value, flips), at(builder, target, vector, LANES))
-    done = builder.mul(whole, I64(LANES))
-    with loop(builder, builder.sub(count, done)) as rest:
-        place = builder.add(done, rest)
-        value = load_at(builder, builder.add(source, place), I8)
-        store(builder, builder.xor(value, small), builder.add(target, place))
+    last = builder.sub(count, I64(LANES))
+    with builder.if_else(builder.icmp_signed(">=", last, I64(0))) as (vectors, few):
+        with vectors:  # the last one overlaps the one before
+            value = load_at(builder, builder.add(source, last), SMALL)
+            store(builder, builder.xor(value, flips), builder.add(target, last))
+        with few, loop(builder, count) as n:
+            value = load_at(builder, builder.add(source, n), I8)
+            store(builder, builder.xor(value, small), builder.add(target, n))
 
 
 @own
