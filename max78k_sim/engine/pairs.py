@@ -77,24 +77,16 @@ def multiply_avx2(builder, words, factors):
     return builder.shuffle_vector(*halves, order)
 
 
-def multiply_neon(builder, words, factors):
-    """Products of 32 bits; neighbours are added, which is an instruction too."""
-    kind, wide = sums_of(words), ir.VectorType(I32, words.type.count)
-    products = builder.mul(builder.sext(words, wide), builder.sext(factors, wide))
-    nothing = ir.Constant(wide, ir.Undefined)
-    even, odd = (ir.Constant(kind, list(range(first, wide.count, 2))) for first in (0, 1))
-    shuffle = builder.shuffle_vector
-    return builder.add(shuffle(products, nothing, even), shuffle(products, nothing, odd))
-
-
 def multiply_portable(builder, words, factors):
-    """What every processor has: both halves of 32 bits, with their signs."""
+    """Even numbers by even ones, and odd by odd, each in 32 bits."""
     kind = sums_of(words)
-    half = constant(kind, 16)
-    words, factors = (builder.bitcast(x, kind) for x in (words, factors))
-    high = builder.mul(builder.ashr(words, half), builder.ashr(factors, half))
-    words, factors = (builder.ashr(builder.shl(x, half), half) for x in (words, factors))
-    return builder.add(high, builder.mul(words, factors))
+    parts = []
+    for first in (0, 1):
+        order = ir.Constant(kind, list(range(first, words.type.count, 2)))
+        nothing = ir.Constant(words.type, ir.Undefined)
+        numbers = (builder.shuffle_vector(whole, nothing, order) for whole in (words, factors))
+        parts.append(builder.mul(*(builder.sext(each, kind) for each in numbers)))
+    return builder.add(*parts)
 
 
 MULTIPLY: dict[str, Callable] = {
@@ -102,7 +94,7 @@ MULTIPLY: dict[str, Callable] = {
     "avx512": multiply_avx512,
     "avx-vnni": multiply_avx2,
     "avx2": multiply_avx2,
-    "neon": multiply_neon,
+    "neon": multiply_portable,
     "portable": multiply_portable,
 }
 

@@ -34,6 +34,7 @@ from .lanes import (
     store,
     store_finished,
 )
+from .pairs import multiply_portable
 from .path import WORD, Path
 from .steps import LINE, SUM_BYTES
 
@@ -90,15 +91,15 @@ def multiply_add_neon(builder, sums, words, weights):
 
 
 def multiply_add_portable(builder, sums, words, weights):
-    """What every processor has: bytes picked out of 32-bit words by shifts."""
+    """What every processor has: pairs of 16 bits, of even and of odd bytes."""
+    pairs = ir.VectorType(I16, 2 * sums.type.count)
+    byte, mask = constant(pairs, 8), constant(pairs, 255)
     for word, weight in zip(words, weights, strict=True):
-        data, factors = builder.bitcast(word, sums.type), builder.bitcast(weight, sums.type)
-        for byte in range(WORD):
-            value = builder.lshr(data, constant(sums.type, 8 * byte))
-            value = builder.and_(value, constant(sums.type, 255))
-            factor = builder.shl(factors, constant(sums.type, 24 - 8 * byte))
-            factor = builder.ashr(factor, constant(sums.type, 24))
-            sums = builder.add(sums, builder.mul(value, factor))
+        data, factors = builder.bitcast(word, pairs), builder.bitcast(weight, pairs)
+        even = builder.and_(data, mask), builder.ashr(builder.shl(factors, byte), byte)
+        odd = builder.lshr(data, byte), builder.ashr(factors, byte)
+        for values in (even, odd):
+            sums = builder.add(sums, multiply_portable(builder, *values))
     return sums
 
 

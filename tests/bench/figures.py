@@ -13,15 +13,13 @@ Name = TypeVar("Name")
 @dataclass(frozen=True)
 class Figure:
     """One measurement; ``goal`` (same unit) is asserted where it is given, as the most that it may
-    be, or with ``at_least`` the least.  ``value`` None: could not be measured, which misses.
-    ``possible``: what it would be at the peak of the processor's int8 products."""
+    be, or with ``at_least`` the least.  ``value`` None: could not be measured, which misses."""
 
     name: str
     value: float | None
     unit: str
     goal: float | None = None
     at_least: bool = False
-    possible: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -33,20 +31,10 @@ class Figure:
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     @property
-    def out_of_reach(self) -> bool:
-        """Whether not even the peak would reach the goal."""
-        return self.goal is not None and self.possible is not None and self.possible < self.goal
-
-    @property
     def goal_text(self) -> str:
         """ "≤ 5 ms"; nothing without a goal."""
         sign = "≥" if self.at_least else "≤"
         return "" if self.goal is None else f"{sign} {self.goal:g} {self.unit}".strip()
-
-    @property
-    def possible_text(self) -> str:
-        """ "11.2 times"; nothing where that is not known."""
-        return "" if self.possible is None else f"{digits(self.possible)} {self.unit}".strip()
 
     @property
     def value_text(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from . import memory
 from .figures import Figure
@@ -20,17 +20,12 @@ def threads_text(threads: int) -> str:
     return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
-def speed_figures(speeds: Speeds, counting: Mapping[str, float]) -> Iterator[Figure]:
-    """Ratios, the share of the peak and the gain of a second thread, of what was measured.
-
-    ``counting``: percent of the products that the engine makes for a network, that count.
-    """
+def speed_figures(speeds: Speeds) -> Iterator[Figure]:
+    """Ratios, the share of the peak and the gain of a second thread, of what was measured."""
     networks = list(dict.fromkeys(speed.network for speed in speeds.speeds))
     counts = [peak.threads for peak in speeds.peaks]
     for threads in counts:
         for name in networks:
-            share = speeds.share(name, threads)
-            at_peak = share and counting[name] / share  # times as fast
             for text, competitor, goal in (
                 ("quantised", "written out", WRITTEN_OUT.get(name)),
                 ("quantised, in place", "in place", None),
@@ -38,10 +33,10 @@ def speed_figures(speeds: Speeds, counting: Mapping[str, float]) -> Iterator[Fig
             ):
                 text = f"{name}, {threads_text(threads)}: max78k / PyTorch {text}"
                 ratio = speeds.ratio(name, threads, competitor)
-                yield Figure(text, ratio, "times", goal, True, at_peak and ratio * at_peak)
+                yield Figure(text, ratio, "times", goal, True)
     for name in networks:
         text, share = f"{name}, 1 thread: share of the int8 peak", speeds.share(name, 1)
-        yield Figure(text, share, "%", PEAK_SHARE.get(name), True, share and counting[name])
+        yield Figure(text, share, "%", PEAK_SHARE.get(name), True)
     for name in networks if 2 in counts else ():
         gain = speeds.scaling(name, 2)
         yield Figure(f"{name}: 2 threads / 1 thread", gain, "times", TWO_THREADS, True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import subjects
-from .figures import Figure, digits
+from .figures import digits
 from .goals import threads_text
 from .results import Results
 from .speed import COMPETITORS
@@ -23,7 +23,7 @@ def page(results: Results, name: str = "performance") -> str:
         f"Measured on {results.machine}. Weights: {results.weights}. {quiet(results)}\n",
         verdict(results) + "\n",
         "## Goals\n",
-        table(("figure", "measured", "goal", "at the int8 peak", ""), goal_rows(results)),
+        table(("figure", "measured", "goal", ""), goal_rows(results)),
         "## Images a second\n",
         table(("network", "threads", "batch", *map(label, COMPETITORS)), speed_rows(results)),
         f"![Multiplications a second](pictures/{name}-speed.png)\n",
@@ -50,11 +50,7 @@ def verdict(results: Results) -> str:
     if not results.missed:
         return f"All {asserted} goals are reached."
     listed = (f"{each.name}: {each.value_text} ({each.goal_text})" for each in results.missed)
-    beyond = sum(figure.out_of_reach for figure in results.missed)
-    return (
-        f"**Missed: {len(results.missed)} of {asserted} goals**, {beyond} of which not even the "
-        f"peak of this processor's int8 products would reach. {'; '.join(listed)}."
-    )
+    return f"**Missed: {len(results.missed)} of {asserted} goals**. {'; '.join(listed)}."
 
 
 def quiet(results: Results) -> str:
@@ -84,17 +80,8 @@ def goal_rows(results: Results) -> Iterator[tuple[str, ...]]:
     """Figures with a goal."""
     for figure in results.figures:
         if figure.goal is not None:
-            yield (
-                *(figure.name, figure.value_text, figure.goal_text),
-                *(figure.possible_text, verdict_of(figure)),
-            )
-
-
-def verdict_of(figure: Figure) -> str:
-    """Loud only when missed."""
-    if figure.holds:
-        return "reached"
-    return "**MISSED**, out of reach" if figure.out_of_reach else "**MISSED**"
+            verdict = "reached" if figure.holds else "**MISSED**"
+            yield figure.name, figure.value_text, figure.goal_text, verdict
 
 
 def speed_rows(results: Results) -> Iterator[tuple[str, ...]]:

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import torch
 
-from . import chip, emulator, goals, growth, peaks, products, speed, subjects, training
+from . import chip, emulator, goals, growth, peaks, speed, subjects, training
 from .figures import Figure
 from .growth import Series
 from .speed import Speeds
@@ -60,10 +60,9 @@ def measure(corpus: Path | None, names: list[str], batches: tuple[int, ...]) -> 
     threads = tuple(sorted({1, min(2, cores()), cores()}))
     start, memory = chip.start_figures(), goals.memory_figures()
     speeds = speed.measure(measured, threads, batches)
-    counting = {subject.name: products.counting(subject) for subject in measured}
     weights = f"random (seed {subjects.SEED})" if corpus is None else "of the golden cases"
     sections = {
-        "Speed, each at its best batch": tuple(goals.speed_figures(speeds, counting)),
+        "Speed, each at its best batch": tuple(goals.speed_figures(speeds)),
         "Memory": tuple(memory),
         "Start": tuple(start),
         "One image": tuple(chip.one_image_figures(measured)),
