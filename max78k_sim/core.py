@@ -26,7 +26,7 @@ class Kernels:
     """Kernels and biases of some routines, in one run each; packed again after they are written.
 
     ``maps``: what each routine's convolution reads, to be set before the first ``update``;
-    ``patched``: whether it goes by ``winograd``, which says what its sums are to none.
+    ``patched``: whether it goes by ``winograd``, whose sums nobody can look at.
     ``blocks``, ``taps``, ``weights``: see Pack, with places in the whole; ``bias``: int32, the
     routines' outputs in whole blocks, one routine after the other.
     """
@@ -64,11 +64,7 @@ class Kernels:
             kernels = routine.kernels(memory)
             assert data is not None
             if kernels is not self._decoded[number]:
-                self._packs[number] = (
-                    winograd.pack(kernels, self.path)
-                    if self.patched[number]
-                    else self._packed(kernels, data, self._packs[number])
-                )
+                self._packs[number] = self._packed(number, kernels, data)
                 self._decoded[number], changed = kernels, True
             packed = self._packs[number]
             assert packed is not None
@@ -78,8 +74,11 @@ class Kernels:
         if changed:
             self._join()
 
-    def _packed(self, kernels: np.ndarray, data: Map, old: pack.Pack | None) -> pack.Pack:
+    def _packed(self, number: int, kernels: np.ndarray, data: Map) -> pack.Pack:
         """In the order that they had before, if they can be: finding one takes long."""
+        old = self._packs[number]
+        if self.patched[number]:
+            return winograd.packed_alike(old, kernels) if old else winograd.pack(kernels, self.path)
         largest = ANY_BYTE if data.zero else ACTIVATION_MAX
         how = largest, data.zero, self.path
         found = old and pack.packed_alike(old, kernels, *how)

@@ -179,12 +179,8 @@ class Patches:
     def __init__(self, builder, job: Row, step: Row, path: Path, columns: int):
         self.builder, self.job, self.step, self.path = builder, job, step, path
         self.wide, self.taps = OUTPUTS if columns == TAPS else 1, {"columns": columns}
-        self.arena, self.size, self.rows, self.columns = (
-            job.arena,
-            job.size,
-            step.rows,
-            step.columns,
-        )
+        self.arena, self.size = job.arena, job.size
+        self.rows, self.columns = step.rows, step.columns
         self.in_row = self.count(self.columns, self.wide)
         self.in_map = builder.mul(self.count(self.rows, OUTPUTS), self.in_row)
         self.points = I64(winograd.points(columns))
@@ -233,11 +229,8 @@ class Patches:
     def multiply(self, block: Row, patches) -> None:
         """Points of the data times a block of outputs, by its number of vectors."""
         builder, lanes = self.builder, self.path.lanes
-        outputs, words, first = (
-            block.outputs,
-            block.groups,
-            builder.add(self.job.weights, block.weight),
-        )
+        outputs, words = block.outputs, block.groups
+        first = builder.add(self.job.weights, block.weight)
         weight_point = builder.mul(builder.mul(words, outputs), I64(WORD))
         for vectors, size in enumerate(self.path.patches, 1):
             with (
@@ -245,10 +238,8 @@ class Patches:
                 loop(builder, self.points) as point,
                 loop(builder, self.count(patches, size)) as group,
             ):
-                patch, weights = (
-                    builder.mul(group, I64(size)),
-                    at(builder, first, point, weight_point),
-                )
+                patch = builder.mul(group, I64(size))
+                weights = at(builder, first, point, weight_point)
                 data, sums = (
                     at(builder, at(builder, room, point, stride), patch, row)
                     for room, stride, row in (

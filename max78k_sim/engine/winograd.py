@@ -18,16 +18,16 @@ chip's accumulators have, fits.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from .pack import Pack
+from .pack import NOWHERE, Pack, with_zero
 from .path import Path
 from .steps import LANES, LINE, SUM_BYTES
 
 TAPS, OUTPUTS, POINTS = 3, 4, 6  # of one direction
-KERNEL = np.array(
-    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]], np.float32
-)
+KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]])
 DATA = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -66,31 +66,56 @@ def serves(
 
 
 def pack(kernels: np.ndarray, path: Path) -> Pack:
-    """int8 [output, row tap, column tap, channel] -> weights, int16 [block, point, word, vector,
-    output, PAIR] as bytes; "groups" of a block are words."""
-    outputs, _, columns, channels = kernels.shape
+    """int8 [output, row tap, column tap, channel] -> Pack; "groups" of its blocks are words.
+
+    ``weights``: int16 [block, point, word, output, PAIR] as bytes; ``places``: [block, tap, word,
+    output, PAIR].
+    """
+    outputs, rows, columns, channels = kernels.shape
     words, lanes = -(-channels // PAIR), -(-outputs // path.lanes) * path.lanes
-    taps = KERNEL if columns == 1 else np.kron(KERNEL, KERNEL)
-    flat = kernels.reshape(outputs, -1, channels).transpose(1, 2, 0).reshape(taps.shape[1], -1)
-    known = (taps @ flat.astype(np.float32)).reshape(len(taps), channels, outputs)  # exact
-    values = np.zeros((len(taps), words * PAIR, lanes), np.int16)
-    values[:, :channels, :outputs] = known
-    blocks, found, place = [], [], 0
+    numbers = np.arange(kernels.size).reshape(outputs, rows * columns, channels)
+    laid = np.full((rows * columns, words * PAIR, lanes), NOWHERE, np.int64)
+    laid[:, :channels, :outputs] = numbers.transpose(1, 2, 0)
+    blocks, places, place = [], [], 0
     for first in range(0, lanes, path.block):
-        part = values[:, :, first : first + path.block]
+        part = laid[:, :, first : first + path.block]
         count = part.shape[2]
-        part = part.reshape(len(taps), words, PAIR, count // path.lanes, path.lanes)
-        found.append(part.transpose(0, 1, 3, 4, 2).reshape(-1))
+        places.append(part.reshape(-1, PAIR, count).transpose(0, 2, 1).reshape(-1))
         blocks.append((count, 0, words, place, first))
-        place += found[-1].nbytes
-    nothing = np.zeros(0, np.int64)
-    return Pack(
+        place += points(columns) * words * PAIR * count * PAIR_BYTES
+    none = np.zeros(0, np.int64)
+    empty = Pack(
         np.array(blocks, np.int64),
-        nothing.astype(np.int32),
-        np.concatenate(found).view(np.int8),
-        nothing,
-        nothing,
+        none.astype(np.int32),
+        np.zeros(place, np.int8),
+        np.concatenate(places),
+        none,
         np.zeros(lanes, np.int32),
+    )
+    return packed_alike(empty, kernels)
+
+
+def packed_alike(old: Pack, kernels: np.ndarray) -> Pack:
+    """Other kernels of the same shape in the order of the ``old``."""
+    taps = kernels.shape[1:3]
+    values = with_zero(kernels).take(old.places).astype(np.int16)
+    found, done = [], 0
+    for count, _, words, _, _ in old.blocks.tolist():
+        size = taps[0] * taps[1] * words * PAIR * count
+        part = values[done : done + size].reshape(*taps, -1)
+        if taps[1] == TAPS:
+            part = kernel_points(part.swapaxes(0, 1)).swapaxes(0, 1)
+        found.append(kernel_points(part).reshape(-1))
+        done += size
+    return replace(old, weights=np.concatenate(found).view(np.int8))
+
+
+def kernel_points(taps: np.ndarray) -> np.ndarray:
+    """int16 [TAPS, ...] -> [POINTS, ...]: KERNEL times these."""
+    first, middle, last = taps
+    ends, odd, even = first + last, 2 * middle, first + 4 * last
+    return np.stack(
+        [6 * first, -4 * (ends + middle), -4 * (ends - middle), even + odd, even - odd, 12 * last]
     )
 
 

@@ -162,6 +162,23 @@ def test_points_multiply_polynomials():
         assert (winograd.OUT @ points == 3**winograd.THREES * 2**winograd.TWOS * wanted).all()
 
 
+@given(st.integers(0, 1 << 30), st.sampled_from([(20, 3, 3, 7), (40, 3, 1, 6), (3, 3, 3, 1)]))
+def test_kernels_become_points(seed, shape):
+    """As KERNEL says; other kernels in the same order."""
+    old, kernels = random_map(seed, *shape), random_map(seed + 1, *shape)
+    packed = winograd.packed_alike(winograd.pack(old, TABLE["avx2"]), kernels)
+    taps = winograd.KERNEL if shape[2] == 1 else np.kron(winograd.KERNEL, winograd.KERNEL)
+    wanted = np.einsum("pt,otc->pco", taps, kernels.reshape(shape[0], -1, shape[3]))
+    found = packed.weights.view(np.int16)
+    for outputs, _, words, place, first in packed.blocks.tolist():
+        size = len(taps) * words * winograd.PAIR * outputs
+        part = found[place // 2 : place // 2 + size].reshape(len(taps), words, outputs, -1)
+        part = part.transpose(0, 1, 3, 2).reshape(len(taps), -1, outputs)
+        held = wanted[:, :, first : first + outputs]
+        np.testing.assert_array_equal(part[:, : shape[3], : held.shape[2]], held)
+        assert not part[:, shape[3] :].any() and not part[:, :, held.shape[2] :].any()
+
+
 def test_points_fit_16_bits_and_two_products_32():
     kernel, data = (abs(each).sum(axis=1).max() for each in (winograd.KERNEL, winograd.DATA))
     assert 128 * kernel**2 == 18432 and 128 * data**2 == 12800
