@@ -22,6 +22,8 @@ from .routine import Routine
 
 CACHE = 1 << 19  # bytes of arenas that are worked on at a time
 SAMPLES = 16  # at most, that are worked on at a time
+REGISTERS = "layer register", "quadrant register"
+PARAMETERS = "kernel", "bias"
 SHARES = 2  # of the samples, for each thread: one that is late delays less
 
 
@@ -39,6 +41,7 @@ class Batch:
         self.machine, self.threads, self.path = machine, threads, choose_path(path)
         self.network = machine.program.plan.network
         self._compiled: Compiled | None = None
+        self._state: tuple | None = None  # of the memory, for which that was compiled
         self._reach: dict[Routine, tuple[np.ndarray, ...]] = {}  # kernels, sums above and below 0
         self._arenas: list[np.ndarray] = []  # kept: new memory costs as much as some samples
 
@@ -130,10 +133,21 @@ class Batch:
 
     def _compile(self, wanted: tuple[int, ...]) -> Compiled:
         """Steps for the registers as they are now; kept until these, or what is wanted, change."""
-        machine, old = self.machine, self._compiled
+        machine, memory = self.machine, self.machine.memory
         assert machine.program is not None
         for write in machine.program.start:
-            machine.memory.write(write.address, write.words)
+            memory.write(write.address, write.words)
+        registers = (memory.arrays[name].tobytes() for name in REGISTERS)
+        versions = (memory.versions[name] for name in PARAMETERS)
+        state = wanted, memory, *registers, *versions
+        if self._compiled is None or state != self._state:
+            self._state, self._compiled = None, self._link(wanted, self._compiled)
+            self._state = state
+        return self._compiled
+
+    def _link(self, wanted: tuple[int, ...], old: Compiled | None) -> Compiled:
+        """These, or the old ones where they do."""
+        machine = self.machine
         machine.check_control()
         routines = tuple(machine.routines())
         rounding = bool(machine.control(machine.master())["average_rounding"])
@@ -148,7 +162,7 @@ class Batch:
         )
         found = layers, wanted, checked
         if old is None or (old.layers, old.wanted, old.checked) != found:
-            old = self._compiled = Linker(layers, checked, self.path).compile(wanted)
+            return Linker(layers, checked, self.path).compile(wanted)
         return old
 
     def _fits(self, routine: Routine, signed: bool) -> bool:

@@ -37,6 +37,7 @@ class Kernels:
         self.patched = [False] * len(routines)
         counts = [-(-routine.outputs // self.path.block) for routine in routines]
         self._first_block = np.cumsum([0, *counts])
+        self._written: tuple | None = None  # the memory, and its versions, that are known
         self._decoded: list[np.ndarray | None] = [None] * len(routines)
         self._packs: list[pack.Pack | None] = [None] * len(routines)
         self._located: list[np.ndarray] = []
@@ -59,7 +60,10 @@ class Kernels:
 
     def update(self, memory: Memory) -> None:
         """What the memory holds now; only layers whose kernels changed are packed."""
-        changed = False
+        written = memory, memory.versions["kernel"], memory.versions["bias"]
+        if written == self._written:
+            return
+        self._written, changed = None, False
         for number, (routine, data) in enumerate(zip(self.routines, self.maps, strict=True)):
             kernels = routine.kernels(memory)
             assert data is not None
@@ -73,6 +77,7 @@ class Kernels:
             self.bias[first : first + routine.outputs] = values
         if changed:
             self._join()
+        self._written = written
 
     def _packed(self, number: int, kernels: np.ndarray, data: Map) -> pack.Pack:
         """In the order that they had before, if they can be: finding one takes long."""

@@ -122,6 +122,21 @@ def test_kernels_that_are_written_count_from_the_next_run():
     assert [a is b for a, b in zip(packs, again, strict=True)] == [True, False, True, True, True]
 
 
+def test_biases_and_registers_that_are_written_count_from_the_next_run():
+    machine, samples = machine_of(fashion.network()), samples_of(fashion.network(), 4)
+    batch = Batch(machine)
+    seen = [batch.run(samples)]
+    place = machine.program.plan.placement("fc", "bias")
+    placement.write(machine.memory, place, placement.read(machine.memory, place) // 2 - 9)
+    seen.append(batch.run(samples))
+    post = next(register for register in MAX78000.layer_registers if register.name == "POST")
+    words = machine.memory.arrays["layer register"][:, post.unit, 1, 0]
+    words[:] = [post.replace(int(word), shift=3, shift_right=1) for word in words]
+    seen.append(batch.run(samples))
+    assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
+    np.testing.assert_array_equal(seen[2], np.array([machine.run(each) for each in samples]))
+
+
 def test_a_network_that_remembers_is_run_in_order(tmp_path):
     """Rolling buffers: what a sample gives depends on those before it."""
     weights = {
