@@ -18,7 +18,7 @@ from .ops import stages
 from .routine import LayerTrace, Routine, Stores
 
 JOB = {name: number for number, name in enumerate(steps.JOB)}
-PLACES = 2 * steps.PIXELS  # addresses of a tile's pixels, read and written
+PLACES = 2 * steps.PIXELS  # addresses of pixels, read and written
 ANY_BYTE = 255  # the largest byte of a map whose values may be negative
 
 

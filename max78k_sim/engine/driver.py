@@ -223,7 +223,7 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
 
 def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
     """All pixels, in tiles for a number of vectors; the last pixel fills the last tile up."""
-    pixels = I64(path.pixels[vectors - 1])
+    pixels, most = I64(path.pixels[vectors - 1]), I64(PIXELS // path.pixels[vectors - 1])
     last, zero = builder.sub(total, I64(1)), I64(0)
     rows, columns = step.rows, step.columns
     row, column = variable(builder, I64, zero), variable(builder, I64, zero)
@@ -234,10 +234,12 @@ def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
             (to, (step.target_row, step.target_column)),
         )
     ]
-    count = builder.sdiv(builder.add(total, builder.sub(pixels, I64(1))), pixels)
-    with loop(builder, count) as number:
-        first = builder.mul(number, pixels)
-        with loop(builder, pixels) as pixel:
+    count = in_parts(builder, total, pixels)
+    with loop(builder, in_parts(builder, count, most)) as number:
+        done = builder.mul(number, most)
+        rest, first = builder.sub(count, done), builder.mul(done, pixels)
+        some = builder.select(builder.icmp_signed("<", rest, most), rest, most)
+        with loop(builder, builder.mul(some, pixels)) as pixel:
             for each, name in zip(places, ("sources", "targets"), strict=True):
                 place = builder.load(each.place)
                 store(builder, place, at(builder, operands[name], pixel, NUMBER))
@@ -251,7 +253,12 @@ def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
                     with counted(builder, row, rows):
                         for each in places:
                             each.move(each.sample)
-        tile(builder, path, vectors, operands)
+        tile(builder, path, vectors, operands | {"tiles": some})
+
+
+def in_parts(builder, count, size):
+    """How many parts of a size there are, the last one perhaps not whole."""
+    return builder.sdiv(builder.add(count, builder.sub(size, I64(1))), size)
 
 
 class Places:

@@ -46,7 +46,7 @@ PATHS = {  # the fastest first
     for path in (
         Path("avx512-vnni", VNNI, 16, 1, (12, 10, 8, 6), MANY, gain=2.8),
         Path("avx512", VNNI[:2], 16, 2, (8, 8, 6, 6), MANY),
-        Path("avx-vnni", ("avx2", "avxvnni"), 8, 1, (12, 6, 4, 3), FEW, gain=2.8),
+        Path("avx-vnni", ("avx2", "avxvnni"), 8, 1, (10, 6, 4, 3), FEW, gain=2.8),
         Path("avx2", ("avx2",), 8, 2, (8, 4, 3, 2), FEW),
         Path("neon", ("dotprod",), 4, 1, (16, 12, 7, 5, 4, 4, 3, 3), offset=128),
         Path("portable", (), 8, 1, (8, 4, 3, 2), FEW),

@@ -43,7 +43,7 @@ JOB = (  # of a run: addresses and numbers
     "patches",  # and for those of WINOGRAD
 )  # fmt: skip
 NUMBER = 8  # bytes of a number in a table of steps, blocks or jobs
-PIXELS = 16  # room for a tile's
+PIXELS = 96  # room for those of some tiles
 LINE = 64  # bytes of the processor's cache
 OPERANDS = 16  # of an element-wise operation, at most
 

@@ -29,6 +29,7 @@ from .lanes import (
     constant,
     load,
     load_at,
+    loop,
     ordered,
     splat,
     store,
@@ -115,7 +116,8 @@ MULTIPLY_ADD: dict[str, Callable] = {
 
 # ---- the tile -----------------------------------------------------------------------------------
 
-ARGUMENTS = (  # of a tile: what it reads, and where and how it writes
+ARGUMENTS = (  # of some tiles: what they read, and where and how they write
+    ("tiles", I64),
     ("sources", ir.PointerType(I64)),  # address of each pixel's first byte
     ("targets", ir.PointerType(I64)),  # address of each pixel's first output
     ("taps", ir.PointerType(I32)),
@@ -130,11 +132,21 @@ ARGUMENTS = (  # of a tile: what it reads, and where and how it writes
 
 
 def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
-    """Fill in a function of ARGUMENTS: path.pixels pixels times ``vectors`` vectors of outputs."""
-    entry, loop, end = (function.append_basic_block(name) for name in ("entry", "loop", "end"))
-    builder = ir.IRBuilder(entry)
+    """Fill in a function of ARGUMENTS: tiles of path.pixels pixels by ``vectors`` vectors."""
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
     names = dict(zip((name for name, _ in ARGUMENTS), function.args, strict=True))
     pixels = path.pixels[vectors - 1]
+    with loop(builder, names["tiles"]) as number:
+        first = builder.mul(number, I64(pixels))
+        here = {name: builder.gep(names[name], [first]) for name in ("sources", "targets")}
+        one_tile(builder, names | here, path, pixels, vectors)
+    builder.ret_void()
+
+
+def one_tile(builder, names, path: Path, pixels: int, vectors: int) -> None:
+    """Its sums, from the bias on, and its bytes."""
+    before = builder.basic_block
+    group_block, end = (builder.append_basic_block(name) for name in ("group", "end"))
     cells = [(pixel, vector) for pixel in range(pixels) for vector in range(vectors)]
     sources = [load(builder, builder.gep(names["sources"], [I64(n)]), 8) for n in range(pixels)]
     kind = sums_of(path)
@@ -143,23 +155,23 @@ def build_tile(function: ir.Function, path: Path, vectors: int) -> None:
         for vector in range(vectors)
     ]
     none = builder.icmp_signed("==", names["groups"], I64(0))
-    builder.cbranch(none, end, loop)
+    builder.cbranch(none, end, group_block)
 
-    builder.position_at_end(loop)
+    builder.position_at_end(group_block)
     group = builder.phi(I64)
     sums = [builder.phi(kind) for _ in cells]
     results = add_group(builder, names, group, sources, sums, path)
     following = builder.add(group, I64(1))
-    group.add_incoming(I64(0), entry)
-    group.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, names["groups"]), loop, end)
+    group.add_incoming(I64(0), before)
+    group.add_incoming(following, group_block)
+    builder.cbranch(builder.icmp_signed("<", following, names["groups"]), group_block, end)
 
     builder.position_at_end(end)
     finals = [builder.phi(kind) for _ in cells]
     for (_, vector), total, final, result in zip(cells, sums, finals, results, strict=True):
         for value in (total, final):
-            value.add_incoming(bias[vector], entry)
-            value.add_incoming(result, loop)
+            value.add_incoming(bias[vector], before)
+            value.add_incoming(result, group_block)
     store_tile(builder, names, cells, finals)
 
 
@@ -228,7 +240,6 @@ def store_tile(builder, names, cells, finals) -> None:
                 builder.add(targets[pixel], I64(kind.count * vector)) for pixel, vector in cells
             ]
             store_finished(builder, list(zip(finals, places, strict=True)), names)
-    builder.ret_void()
 
 
 def tile(builder: ir.IRBuilder, path: Path, vectors: int, operands: dict) -> None:
