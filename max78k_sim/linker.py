@@ -186,27 +186,24 @@ class Linker:
             rows = names[0].reshape(len(names[0]), -1) - 1
             self.assembly.gather(steps.READ, rows, frame.inner, zero)
         elif simple and (parts := self._parts(names[0])):
-            for first, view, held in parts:
+            for first, view in parts:
                 inner = replace(frame.inner, base=frame.inner.base + first, channels=view.channels)
-                self.assembly.copy(view, inner, held ^ zero)
+                self.assembly.copy(view, inner, zero)
         else:
             operands = [self._operand(each) for each in names]
             stages.reduce(self.assembly, operands, config, self.rounding, frame.inner, zero)
         self.frames[number] = frame
 
-    def _parts(self, names: np.ndarray) -> list[tuple[int, View, int]]:
-        """Outputs side by side: first channel, where they are, what is 0 there; [] if no such."""
+    def _parts(self, names: np.ndarray) -> list[tuple[int, View]]:
+        """Outputs side by side: first channel, and where they are; [] if there are no such."""
         owners = self.links.owner_of(names[0, 0])
         edges = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(owners)]
         parts = []
         for first, end in pairwise(edges):
-            owner, part = int(owners[first]), names[:, :, first:end]
-            channel = self._channel_of(owner, part) if owner >= 0 else None
-            if channel is None:
+            view = self._view(int(owners[first]), names[:, :, first:end])
+            if view is None:
                 return []
-            held, base = self.maps[owner], self.maps[owner].inner.base + channel
-            view = View(base, held.inner.row, held.inner.column, *part.shape)
-            parts.append((first, view, held.zero))
+            parts.append((first, view))
         return parts
 
     def _pass(self, number: int) -> None:
@@ -240,14 +237,20 @@ class Linker:
         owner = self.links.owners(names)
         if owner == [SAMPLE]:
             return self.assembly.gathered(steps.READ, names - 1)
-        if len(owner) == 1 and owner[0] >= 0 and self.maps[owner[0]].zero == 0:
-            first = self._channel_of(owner[0], names)
-            inner = self.maps[owner[0]].inner
-            channels = names.shape[2]
-            if first is not None and inner.channels - first >= channels and first % LANES == 0:
-                return View(inner.base + first, inner.row, inner.column, *names.shape)
+        view = self._view(owner[0], names) if len(owner) == 1 else None
+        if view and (view.base - self.maps[owner[0]].inner.base) % LANES == 0:
+            return view
         inside, _ = self._places(names)
         return self.assembly.gathered(steps.GATHER, inside)
+
+    def _view(self, owner: int, names: np.ndarray) -> View | None:
+        """Where bytes lie that are channels of an output, and nothing is added to them there."""
+        if owner < 0 or self.maps[owner].zero:
+            return None
+        first, inner = self._channel_of(owner, names), self.maps[owner].inner
+        if first is None:
+            return None
+        return View(inner.base + first, inner.row, inner.column, *names.shape)
 
     def _places(self, names: np.ndarray) -> tuple[np.ndarray, int]:
         """int64: where bytes lie in the arena; and how they are flipped there."""
