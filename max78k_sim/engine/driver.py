@@ -8,8 +8,23 @@ from functools import partial, reduce
 from llvmlite import ir
 
 from . import maps, winograd
-from .lanes import I32, I64, Row, at, finishing, function_of, load_at, loop, own, store, variable
-from .pack import BLOCK
+from .lanes import (
+    I1,
+    I32,
+    I64,
+    Row,
+    at,
+    block_of,
+    finishing,
+    function_of,
+    load_at,
+    loop,
+    own,
+    parts,
+    portions,
+    store,
+    variable,
+)
 from .patches import build_patches
 from .path import Path
 from .steps import (
@@ -206,8 +221,7 @@ def build_convolve(builder, job, step, samples, *, path: Path) -> None:
         "targets": builder.add(job.pixels, I64(NUMBER * PIXELS)),
     }
     with loop(builder, step.count) as number:
-        row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * len(BLOCK))
-        block = Row(builder, row, BLOCK)
+        block = block_of(builder, job, step, number)
         outputs, output = block.outputs, block.output
         operands |= {
             "taps": at(builder, job.taps, block.tap, SUM_BYTES),
@@ -234,11 +248,8 @@ def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
             (to, (step.target_row, step.target_column)),
         )
     ]
-    count = in_parts(builder, total, pixels)
-    with loop(builder, in_parts(builder, count, most)) as number:
-        done = builder.mul(number, most)
-        rest, first = builder.sub(count, done), builder.mul(done, pixels)
-        some = builder.select(builder.icmp_signed("<", rest, most), rest, most)
+    with portions(builder, parts(builder, total, pixels), most) as (done, some):
+        first = builder.mul(done, pixels)
         with loop(builder, builder.mul(some, pixels)) as pixel:
             for each, name in zip(places, ("sources", "targets"), strict=True):
                 place = builder.load(each.place)
@@ -254,11 +265,6 @@ def tiles(builder, job, step, path, vectors, total, to, operands) -> None:
                         for each in places:
                             each.move(each.sample)
         tile(builder, path, vectors, operands | {"tiles": some})
-
-
-def in_parts(builder, count, size):
-    """How many parts of a size there are, the last one perhaps not whole."""
-    return builder.sdiv(builder.add(count, builder.sub(size, I64(1))), size)
 
 
 class Places:
@@ -303,15 +309,12 @@ def build_run(builder, address, *, path: Path) -> None:
     arena, size, samples, first, last = job.arena, job.size, job.samples, job.first, job.last
     with loop(builder, samples) as number:
         maps.move(builder, job.template, at(builder, arena, number, size), size, I64(0))
-    more = builder.add(builder.sub(last, first), builder.sub(samples, I64(1)))
-    with loop(builder, builder.sdiv(more, samples)) as turn:
-        begin = builder.add(first, builder.mul(turn, samples))
-        rest = builder.sub(last, begin)
-        count = builder.select(builder.icmp_signed("<", rest, samples), rest, samples)
+    with portions(builder, builder.sub(last, first), samples) as (done, count):
+        begin = builder.add(first, done)
         with loop(builder, job.step_count) as number:
             step = at(builder, job.steps, number, NUMBER * len(FIELDS))
-            products(builder, path, address, step, count)
-            with loop(builder, count) as sample:
+            alone = builder.select(products(builder, path, address, step, count), I64(0), count)
+            with loop(builder, alone) as sample:
                 base = at(builder, arena, sample, size)
                 change(builder, address, step, base, builder.add(begin, sample))
             with builder.if_then(builder.icmp_signed("!=", job.beyond, I64(0))):
@@ -319,18 +322,21 @@ def build_run(builder, address, *, path: Path) -> None:
                 builder.ret_void()
 
 
-def products(builder, path: Path, job, step, samples) -> None:
-    """A step on several samples, if it multiplies."""
-    fields = Row(builder, step, FIELDS)
+def products(builder, path: Path, job, step, samples):
+    """A step on several samples at once, if it multiplies: whether it does."""
+    fields, multiplies = Row(builder, step, FIELDS), I1(0)
     kinds: list[tuple] = [("convolve", build_convolve, {"operation": CONVOLVE})]
-    for taps in (1, winograd.TAPS) if path.patches else ():
+    for taps in winograd.ACROSS if path.patches else ():
         build = partial(build_patches, columns=taps)
         kinds.append((f"patches_{taps}", build, {"operation": WINOGRAD, "taps": taps}))
     for name, build, wanted in kinds:
         same = [builder.icmp_signed("==", getattr(fields, key), I64(wanted[key])) for key in wanted]
-        with builder.if_then(reduce(builder.and_, same)):
+        this = reduce(builder.and_, same)
+        multiplies = builder.or_(multiplies, this)
+        with builder.if_then(this):
             function = function_of(builder.module, name, partial(build, path=path), 3)
             builder.call(function, [job, step, samples])
+    return multiplies
 
 
 def module_of(path: Path) -> ir.Module:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from ..arithmetic import ACTIVATION_MAX, ACTIVATION_MIN, FRACTION_BITS, ROUND_HALF
+from .pack import BLOCK
 from .steps import LANES, NUMBER
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -162,6 +163,24 @@ def loop(builder: ir.IRBuilder, count, start=None):
     builder.position_at_end(after)
 
 
+def parts(builder: ir.IRBuilder, count, size):
+    """How many parts of a size there are, the last one perhaps not whole."""
+    return builder.udiv(builder.add(count, builder.sub(size, I64(1))), size)
+
+
+def smaller(builder: ir.IRBuilder, one, other):
+    """Of two numbers."""
+    return builder.select(builder.icmp_signed("<", one, other), one, other)
+
+
+@contextmanager
+def portions(builder: ir.IRBuilder, count, size):
+    """The code inside, for every part: its first number, and how many it has."""
+    with loop(builder, parts(builder, count, size)) as part:
+        first = builder.mul(part, size)
+        yield first, smaller(builder, builder.sub(count, first), size)
+
+
 def in_runs(builder: ir.IRBuilder, count, write: Callable[..., None]) -> None:
     """``write(first number, lanes)`` for all numbers up to ``count``, by WIDTHS of them."""
     done = I64(0)
@@ -210,6 +229,12 @@ def function_of(module: ir.Module, name: str, build: Callable[..., None], count:
         build(builder, *function.args)
         builder.ret_void()
     return module.globals[name]
+
+
+def block_of(builder: ir.IRBuilder, job: Row, step: Row, number) -> Row:
+    """A row of the table of blocks of a step."""
+    row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * len(BLOCK))
+    return Row(builder, row, BLOCK)
 
 
 class Row:

@@ -27,6 +27,8 @@ from .lanes import (
     load_at,
     loop,
     own,
+    parts,
+    smaller,
     splat,
     store,
     variable,
@@ -77,17 +79,13 @@ def turn(builder, source, plane, count, channels, target, pixel, flip):
     """
     flips = splat(builder, builder.trunc(flip, I8), SMALL)
 
-    def starts(whole):
-        vectors = builder.udiv(builder.add(whole, I64(LANES - 1)), I64(LANES))
-        return vectors, builder.sub(whole, I64(LANES))
+    def start(number, whole):
+        last = builder.sub(whole, I64(LANES))
+        return smaller(builder, builder.mul(number, I64(LANES)), last)
 
-    def start(number, last):
-        place = builder.mul(number, I64(LANES))
-        return builder.select(builder.icmp_signed("<", place, last), place, last)
-
-    (blocks, last), (vectors, end) = starts(count), starts(channels)
+    blocks, vectors = (parts(builder, whole, I64(LANES)) for whole in (count, channels))
     with loop(builder, blocks) as block, loop(builder, vectors) as vector:
-        first, channel = start(block, last), start(vector, end)
+        first, channel = start(block, count), start(vector, channels)
         read = builder.add(at(builder, source, channel, plane), first)
         lines = [load_at(builder, at(builder, read, I64(n), plane), SMALL) for n in range(LANES)]
         write = builder.add(at(builder, target, first, pixel), channel)

@@ -26,9 +26,9 @@ from .path import PATHS
 
 # Modules of which each has a ``module_of(path)``
 FORWARD, BACKWARD, ERRORS, UPDATE = "driver", "backward", "mantissas", "update"
-COMMON = ("lanes", "maps", "native", "path", "steps")
+COMMON = ("lanes", "maps", "native", "pack", "path", "steps")
 SOURCES = {  # what an object file is made from
-    FORWARD: (*COMMON, FORWARD, "pack", "pairs", "patches", "tile", "winograd"),
+    FORWARD: (*COMMON, FORWARD, "pairs", "patches", "tile", "winograd"),
     BACKWARD: (*COMMON, BACKWARD, "pairs"),
     ERRORS: (*COMMON, ERRORS),
     UPDATE: (*COMMON, UPDATE),

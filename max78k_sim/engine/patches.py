@@ -24,21 +24,24 @@ from .lanes import (
     SMALL,
     Row,
     at,
+    block_of,
     constant,
     finishing,
     function_of,
     load_at,
     loop,
+    parts,
+    portions,
+    smaller,
     splat,
     store,
     store_finished,
     variable,
 )
-from .pack import BLOCK
 from .pairs import MULTIPLY
 from .path import WORD, Path
-from .steps import FIELDS, JOB, LANES, NUMBER, SUM_BYTES
-from .winograd import OUTPUTS, PATCHES, POINTS, TAPS, THREES, TWOS
+from .steps import FIELDS, JOB, LANES, SUM_BYTES
+from .winograd import ACROSS, OUTPUTS, PATCHES, POINTS, TAPS, THREES, TWOS
 
 DEPTH = ir.VectorType(I16, LANES)
 
@@ -104,7 +107,7 @@ def patch_data(builder, step, source, target, *, path: Path, columns: int) -> No
     down, across, depth = step.source_row, step.source_column, step.depth
     stride = point_bytes(builder, data_bytes(builder, depth))
     zero = splat(builder, builder.trunc(step.zero, I8), SMALL)
-    wide = POINTS if columns == TAPS else 1
+    wide = ACROSS[columns][1]
 
     def pixel(first, row: int, column: int):
         place = at(builder, at(builder, first, I64(row), down), I64(column), across)
@@ -147,7 +150,7 @@ def patch_outputs(builder, step, sums, bias, vectors, target, *, path: Path, col
     step = Row(builder, step, FIELDS)
     down, across = step.target_row, step.target_column
     kind, stride = ir.VectorType(I32, path.lanes), winograd.point_bytes(SUM_BYTES * path.block)
-    wide, directions = (POINTS, 2) if columns == TAPS else (1, 1)
+    wide, directions = ACROSS[columns][1], 1 + (columns == TAPS)
     bits, vector_bytes = constant(kind, TWOS * directions), SUM_BYTES * path.lanes
     inverse = constant(kind, pow(3**THREES, -directions, 1 << 32))
     how = {
@@ -178,21 +181,17 @@ class Patches:
 
     def __init__(self, builder, job: Row, step: Row, path: Path, columns: int):
         self.builder, self.job, self.step, self.path = builder, job, step, path
-        self.wide, self.taps = OUTPUTS if columns == TAPS else 1, {"columns": columns}
+        self.wide, self.taps = ACROSS[columns][0], {"columns": columns}
         self.arena, self.size = job.arena, job.size
         self.rows, self.columns = step.rows, step.columns
-        self.in_row = self.count(self.columns, self.wide)
-        self.in_map = builder.mul(self.count(self.rows, OUTPUTS), self.in_row)
+        self.in_row = parts(builder, self.columns, I64(self.wide))
+        self.in_map = builder.mul(parts(builder, self.rows, I64(OUTPUTS)), self.in_row)
         self.points = I64(winograd.points(columns))
         self.data, self.data_row = job.patches, data_bytes(builder, step.depth)
         self.data_point = point_bytes(builder, self.data_row)
         self.sums = at(builder, self.data, self.points, self.data_point)
         self.sum_row = SUM_BYTES * path.block
         self.sum_point = winograd.point_bytes(self.sum_row)
-
-    def count(self, number, size: int):
-        """Parts of a size, the last one perhaps not whole."""
-        return self.builder.udiv(self.builder.add(number, I64(size - 1)), I64(size))
 
     def place(self, patch, first, row, column):
         """Address, in the maps of all samples that begin at ``first``, with these strides."""
@@ -206,8 +205,8 @@ class Patches:
             (down, OUTPUTS, self.rows, row),
             (across, self.wide, self.columns, column),
         ):
-            pixel, last = builder.mul(number, I64(size)), builder.sub(pixels, I64(size))
-            pixel = builder.select(builder.icmp_signed("<", pixel, last), pixel, last)
+            last = builder.sub(pixels, I64(size))
+            pixel = smaller(builder, builder.mul(number, I64(size)), last)
             place = at(builder, place, pixel, step)
         return place
 
@@ -236,7 +235,7 @@ class Patches:
             with (
                 builder.if_then(builder.icmp_signed("==", outputs, I64(vectors * lanes))),
                 loop(builder, self.points) as point,
-                loop(builder, self.count(patches, size)) as group,
+                loop(builder, parts(builder, patches, I64(size))) as group,
             ):
                 patch = builder.mul(group, I64(size))
                 weights = at(builder, first, point, weight_point)
@@ -267,13 +266,9 @@ def build_patches(builder, job, step, samples, *, path: Path, columns: int) -> N
     job, step = Row(builder, job, JOB), Row(builder, step, FIELDS)
     patches = Patches(builder, job, step, path, columns)
     total = builder.mul(samples, patches.in_map)
-    with loop(builder, patches.count(total, PATCHES)) as turn:
-        begin = builder.mul(turn, I64(PATCHES))
-        rest = builder.sub(total, begin)
-        some = builder.select(builder.icmp_signed("<", rest, I64(PATCHES)), rest, I64(PATCHES))
+    with portions(builder, total, I64(PATCHES)) as (begin, some):
         patches.read(begin, some)
         with loop(builder, step.count) as number:
-            row = at(builder, job.blocks, builder.add(step.kernel, number), NUMBER * len(BLOCK))
-            block = Row(builder, row, BLOCK)
+            block = block_of(builder, job, step, number)
             patches.multiply(block, some)
             patches.write(block, begin, some)

@@ -14,9 +14,9 @@ class Path:
     ``lanes``: outputs of a vector, which is one register; ``group``: words whose products are added
     before they are widened to 32 bits; ``pixels``: of a tile, by its number of vectors, as many as
     registers hold; ``patches``: the same, of products of 16 bits (``winograd``), and none where
-    these are never faster; ``gain``: how many fewer there have to be, 1.4 times what one costs;
-    ``offset``: what is taken from every byte before it is multiplied, 128 where the instruction
-    takes signed bytes only.
+    these are never faster; ``gain``: how many fewer there have to be, 1.4 times what one costs
+    (measured on AVX2, else an estimate); ``offset``: what is taken from every byte before it is
+    multiplied, 128 where the instruction takes signed bytes only.
     """
 
     name: str

@@ -27,6 +27,7 @@ from .path import Path
 from .steps import LANES, LINE, SUM_BYTES
 
 TAPS, OUTPUTS, POINTS = 3, 4, 6  # of one direction
+ACROSS = {1: (1, 1), TAPS: (OUTPUTS, POINTS)}  # of the other, by the columns of a kernel
 KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]])
 DATA = np.array(
     [
@@ -48,7 +49,7 @@ LEAST_CHANNELS = 8  # fewer are transformed for too few products
 
 def points(columns: int) -> int:
     """Of kernels with so many columns, TAPS or 1."""
-    return POINTS if columns == 1 else POINTS * POINTS
+    return POINTS * ACROSS[columns][1]
 
 
 def serves(
@@ -56,9 +57,9 @@ def serves(
 ) -> bool:
     """Whether this is the faster way: kernels, and outputs, of so many rows and columns."""
     (rows, columns), (down, across) = kernel, size
-    wide = OUTPUTS if columns == TAPS else 1
-    if not path.patches or rows != TAPS or columns not in (1, TAPS):
+    if not path.patches or rows != TAPS or columns not in ACROSS:
         return False
+    wide = ACROSS[columns][0]
     if down < OUTPUTS or across < wide or min(channels, outputs) < LEAST_CHANNELS:
         return False
     patches = -(-down // OUTPUTS) * -(-across // wide)
@@ -85,12 +86,12 @@ def pack(kernels: np.ndarray, path: Path) -> Pack:
         place += points(columns) * words * PAIR * count * PAIR_BYTES
     none = np.zeros(0, np.int64)
     empty = Pack(
-        np.array(blocks, np.int64),
-        none.astype(np.int32),
-        np.zeros(place, np.int8),
-        np.concatenate(places),
-        none,
-        np.zeros(lanes, np.int32),
+        blocks=np.array(blocks, np.int64),
+        taps=none.astype(np.int32),
+        weights=np.zeros(place, np.int8),
+        places=np.concatenate(places),
+        absent=none,
+        sums=np.zeros(lanes, np.int32),
     )
     return packed_alike(empty, kernels)
 
